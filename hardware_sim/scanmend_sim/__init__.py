@@ -1,0 +1,1 @@
+"""A simulated scanning electron microscope that speaks Scanmend's native protocol."""

@@ -1,0 +1,1 @@
+"""Networks, training, export and the catalogue of models that Scanmend ships."""
