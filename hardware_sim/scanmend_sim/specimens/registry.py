@@ -119,7 +119,7 @@ def load_specimen(text: str) -> Specimen:
         folder = default_folder()
         head = "nanoparticles" if folder is None else str(folder)
     given = _options(text, tail)
-    seed = given.pop("seed", 0)
+    seed = given.pop("seed", 0.0)
     if not isinstance(seed, float) or seed != int(seed):
         raise InvalidInput(f"The seed in {text!r} is not a whole number.", mend="Write for example seed=3.")
     if head in KINDS:
@@ -156,7 +156,7 @@ def _checked(kind: str, given: Mapping[str, Option]) -> dict[str, Option]:
         default = KINDS[kind].options[key]
         choices = CHOICES.get((kind, key), ())
         if type(value) is not type(default) or (choices and value not in choices):
-            wanted = " or ".join(choices) or {bool: "true or false", float: "a number"}.get(type(default), "a word")
+            wanted = " or ".join(choices) or ("true or false" if isinstance(default, bool) else "a number")
             raise InvalidInput(f"{key} of {kind} cannot be {value!r}.", mend=f"Give {wanted}.")
         if isinstance(value, float) and not 0 <= value <= 1000:
             raise InvalidInput(f"{key} of {kind} cannot be {value}.", mend="Give a number from 0 to 1000.")

@@ -31,11 +31,12 @@ _CLEAR, _TERMINAL, _DENDRITE, _MYELIN = range(4)
 
 def _processes(
     rng: np.random.Generator, shape: tuple[int, int], pixel_size_nm: float
-) -> tuple[npt.NDArray[np.int32], Picture, int]:
+) -> tuple[npt.NDArray[np.int32], Picture, Picture, int]:
     """Cut the field into processes: a power diagram of scattered seeds, bent by smooth noise.
 
     Returns:
-        The process of each pixel, the distance to its border in nm, and the number of processes.
+        The process of each pixel, the distance to its border in nm (true near the border), the same without
+        ridges in the middle of a process, and the number of processes.
     """
     grain = PROCESS_NM / pixel_size_nm
     warp = [coloured_noise(rng, shape, longest_px=1.5 * grain, shortest_px=0.25 * grain, slope=1.8) for _ in range(2)]
@@ -62,8 +63,9 @@ def _processes(
     between = np.hypot(*(seeds[owner] - seeds[runner_up]).transpose(2, 0, 1)).astype(np.float32)
     border = (second - best) / np.maximum(2.0 * between, 1e-3)
     # The bending stretches the diagram; dividing by the slope turns its distance back into one on the picture.
-    border /= np.clip(blur(np.hypot(*np.gradient(border)), 1.5), 0.35, 2.0)
-    return owner, np.minimum(border, 4 * grain) * np.float32(pixel_size_nm), len(seeds)
+    near = border / np.clip(blur(np.hypot(*np.gradient(border)), 1.5), 0.35, 2.0)
+    border, near = (np.minimum(each, 4 * grain) * np.float32(pixel_size_nm) for each in (border, near))
+    return owner, near, border, len(seeds)
 
 
 def _line(distance_nm: Picture, at_nm: float, width_nm: float) -> Picture:
@@ -134,11 +136,11 @@ def draw(seed: int, shape: tuple[int, int], pixel_size_nm: float, *, contrast: s
         The picture, `mitochondria` and `vesicles`.
     """
     rng = generator("cells", seed, shape)
-    owner, border_nm, count = _processes(rng, shape, pixel_size_nm)
+    owner, border_nm, depth_nm, count = _processes(rng, shape, pixel_size_nm)
     kind_of = rng.choice(4, count, p=[0.24, 0.4, 0.28, 0.08])
     kinds = kind_of[owner].astype(np.float32)
     sheath_nm = np.where(kinds == _MYELIN, np.float32(110.0), np.float32(0.0))
-    inside_nm = border_nm - sheath_nm
+    inside_nm = depth_nm - sheath_nm
 
     px = pixel_size_nm
     grains = coloured_noise(rng, shape, longest_px=70 / px, shortest_px=9 / px, slope=0.5)
