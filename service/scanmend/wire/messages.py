@@ -317,6 +317,12 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, tag="RECEIPT", tag_fiel
     """By `PassReason`."""
     dropped: dict[str, int]
     """Not restored by itself, by policy: `superseded` by a later frame of the same pass, or `returns_none`."""
+    live_in: U63
+    """Finished frames offered to the live page."""
+    live_out: U63
+    """Of these, pictures that the page fetched."""
+    live_dropped: U63
+    """Of these, overwritten by a newer one before the page fetched them."""
     proposals: U63
     executed: dict[str, int]
     """By `ExecutedStatus`."""

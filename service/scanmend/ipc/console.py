@@ -1,0 +1,200 @@
+"""What web asks acquire, and what it is told.
+
+web is a DEALER on `ipc://RUN_DIR/console`, acquire the ROUTER. Each request is one msgpack map with an `ask`
+number that the answer repeats. A picture is pulled, never pushed: where nobody looks, nothing is copied, and who
+is slow gets the newest when it asks again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from scanmend.errors import MalformedMessage
+from scanmend.ipc.engine_link import ModelInfo
+from scanmend.wire.messages import Hello, Receipt
+
+
+class _Console(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="type"):
+    """A console message."""
+
+
+class AskStatus(_Console, frozen=True, kw_only=True):
+    """What is the state of everything?"""
+
+    ask: int
+
+
+class AskPicture(_Console, frozen=True, kw_only=True):
+    """The newest picture of a session, as soon as there is one newer than `newer_than`.
+
+    Answered by three parts after the `PictureInfo`: raw, estimate, sigma (empty where there is none). One such
+    question may be open for each asker and session; a new one replaces it. An open question is answered with
+    `Refused` (code `nothing_new`) after two seconds.
+    """
+
+    ask: int
+    session: str
+    newer_than: int = 0
+
+
+class AskCommand(_Console, frozen=True, kw_only=True):
+    """Pass an operator's word on to the microscope."""
+
+    ask: int
+    session: str
+    action: Literal["stop", "abort"]
+    by: str
+
+
+class Refused(_Console, frozen=True, kw_only=True):
+    """The question cannot be answered."""
+
+    ask: int
+    code: Literal["no_session", "ended", "detached", "nothing_new"]
+    reason: str
+    mend: str = ""
+
+
+class Obeyed(_Console, frozen=True, kw_only=True):
+    """The command was sent to the microscope."""
+
+    ask: int
+
+
+class PictureInfo(_Console, frozen=True, kw_only=True):
+    """What the three parts after it are."""
+
+    ask: int
+    session: str
+    number: int
+    """Counts the finished frames of the session; give it as the next `newer_than`."""
+    seq: int
+    shape: tuple[int, int]
+    raw_dtype: str
+    """float32 with NaN where not sampled; or, where no engine made one, the samples' own type, a full raster."""
+    restored: bool
+    reason: str
+    """Why it was passed through; empty where it was restored."""
+    model: str
+    provider: str
+    sha256: str
+    coverage: float | None
+    sigma_mean: float | None
+    dose_e_per_nm2: float | None
+    frames_included: int
+    latency_ms: float
+    """From the frame's arrival at the service until its answer was sent."""
+    acquired_unix_ns: int
+
+
+class ProblemInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Something an operator must know."""
+
+    level: Literal["warning", "error"]
+    code: str
+    text: str
+    mend: str = ""
+    since_unix_ns: int = 0
+    session: str = ""
+    count: int = 1
+
+
+class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine, as acquire sees it."""
+
+    state: Literal["starting", "ready", "down", "stuck"]
+    pid: int = 0
+    generation: int = 0
+    """How many engines have connected since the service started."""
+    default_model: str = ""
+    models: list[ModelInfo] = []
+    policies: list[str] = []
+
+
+class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A session, as acquire sees it."""
+
+    hello: Hello
+    state: Literal["open", "detached", "ending", "ended"]
+    """detached: the client has not been heard for two seconds and may come back."""
+    opened_unix_ns: int
+    account: Receipt
+    """The account so far; final once the session has ended."""
+    frames_per_s_in: float
+    frames_per_s_out: float
+    bytes_per_s_in: float
+    latency_ms: dict[str, float]
+    """p50, p95 and p99 of the last 512 frames; empty before the first."""
+    queued: int
+    """Frames received and not yet answered."""
+    picture_number: int
+    model: str
+    provider: str
+    coverage: float | None
+    sigma_mean: float | None
+    paused: str
+    """Why credit is held back; empty while it flows."""
+    proposal: dict[str, Any] | None
+    """The open proposal, without its plan."""
+
+
+class Status(_Console, frozen=True, kw_only=True):
+    """The answer to `AskStatus`."""
+
+    ask: int
+    version: str
+    boot_id: int
+    started_unix_ns: int
+    address: str
+    """Where microscopes connect."""
+    recordings: str
+    """Folder of the recordings; empty where none can be made."""
+    disk_free_bytes: int
+    engine: EngineInfo
+    sessions: list[SessionInfo]
+    problems: list[ProblemInfo]
+    refused: dict[str, int]
+    """HELLOs refused since the start, by `RefuseCode`."""
+    junk: dict[str, int]
+    """Messages that belong to no session, by `NackCode`."""
+
+
+ToAcquire = AskStatus | AskPicture | AskCommand
+FromAcquire = Refused | Obeyed | PictureInfo | Status
+
+_encoder = msgspec.msgpack.Encoder()
+_to_acquire = msgspec.msgpack.Decoder(ToAcquire)
+_from_acquire = msgspec.msgpack.Decoder(FromAcquire)
+
+
+def encode(message: ToAcquire | FromAcquire) -> bytes:
+    """A console message as bytes."""
+    return _encoder.encode(message)
+
+
+def decode_to_acquire(data: bytes | memoryview) -> ToAcquire:
+    """Read what web sent.
+
+    Raises:
+        MalformedMessage: Not such a message.
+    """
+    try:
+        message: ToAcquire = _to_acquire.decode(data)
+    except msgspec.DecodeError as error:
+        raise MalformedMessage(f"A console message cannot be read: {error}.") from error
+    return message
+
+
+def decode_from_acquire(data: bytes | memoryview) -> FromAcquire:
+    """Read what acquire sent.
+
+    Raises:
+        MalformedMessage: Not such a message.
+    """
+    try:
+        message: FromAcquire = _from_acquire.decode(data)
+    except msgspec.DecodeError as error:
+        raise MalformedMessage(f"A console message cannot be read: {error}.") from error
+    return message
