@@ -1,0 +1,158 @@
+"""The folder of one session's recording, reached so that no name can lead out of the data folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import stat
+from pathlib import Path
+
+from scanmend.errors import InvalidInput, RecordingError, RecordingNotWritable
+from scanmend.record.disk import recording_error
+
+SESSION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
+_SEGMENT_NAME = re.compile(r"journal-(\d{6,})\.smj", re.ASCII)
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def check_session_name(name: str) -> str:
+    """The name, when it may stand as a folder's name.
+
+    Raises:
+        InvalidInput: It may not.
+    """
+    if not SESSION_NAME.fullmatch(name) or ".." in name:
+        raise InvalidInput(
+            f"{name[:80]!r} cannot be a session's name.",
+            mend="Use 1 to 64 letters, digits, '_', '-' and '.', a letter or digit first, and never '..'.",
+        )
+    return name
+
+
+def segment_name(number: int) -> str:
+    """The file name of a segment."""
+    return f"journal-{number:06d}.smj"
+
+
+def session_path(data_dir: Path, name: str) -> Path:
+    """Where a session's recording lies.
+
+    Raises:
+        InvalidInput: The name cannot be one.
+    """
+    return data_dir / "sessions" / check_session_name(name)
+
+
+class SessionFolder:
+    """An open folder of a recording; every file in it is opened relative to its descriptor, never through a link.
+
+    Args:
+        fd: The folder's descriptor, which now belongs to this object.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    @classmethod
+    def make(cls, data_dir: Path, name: str) -> SessionFolder:
+        """Open the folder of a session, making it (mode 0700) where there is none.
+
+        Raises:
+            InvalidInput: The name cannot be one.
+            RecordingNotWritable: The data folder cannot be written, or a link stands in the way.
+        """
+        check_session_name(name)
+        fd = -1
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            fd = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            for step in ("sessions", name):
+                fd = _step_into(fd, step)
+        except OSError as error:
+            raise recording_error(error, f"make the folder of session {name!r}") from error
+        return cls(fd)
+
+    @classmethod
+    def open(cls, path: Path) -> SessionFolder:
+        """Open an existing folder for reading.
+
+        Raises:
+            RecordingError: There is none.
+        """
+        try:
+            return cls(os.open(path, _FOLDER))
+        except OSError as error:
+            raise RecordingError(
+                f"There is no recording in {path.name!r}: {error.strerror}.",
+                mend="Look with `scanmend check` which sessions are in the data folder.",
+            ) from error
+
+    def lock(self) -> None:
+        """Keep every other writer out until this folder is closed or this process dies.
+
+        Raises:
+            RecordingNotWritable: Another journal is being written here.
+        """
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RecordingNotWritable(
+                "Another writer has this session's recording open.",
+                mend="End that session first, or use another name.",
+            ) from error
+
+    def segments(self) -> list[int]:
+        """The numbers of the segments, ascending."""
+        found = (_SEGMENT_NAME.fullmatch(entry) for entry in os.listdir(self.fd))
+        return sorted(int(match[1]) for match in found if match)
+
+    def create_segment(self, number: int) -> int:
+        """A new file, mode 0600; its descriptor. Raises OSError."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(segment_name(number), flags, 0o600, dir_fd=self.fd)
+
+    def open_segment(self, number: int, *, writable: bool = False) -> int:
+        """An existing regular file; its descriptor. Raises OSError."""
+        flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        fd = os.open(segment_name(number), flags, dir_fd=self.fd)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise FileNotFoundError(2, "not a regular file", segment_name(number))
+        return fd
+
+    def remove_segment(self, number: int) -> None:
+        """Remove a file. Raises OSError."""
+        os.unlink(segment_name(number), dir_fd=self.fd)
+
+    def set_aside(self, number: int) -> None:
+        """Rename a file that is no segment any more, so that somebody can look at it. Raises OSError."""
+        name = segment_name(number)
+        os.rename(name, f"{name}.damaged", src_dir_fd=self.fd, dst_dir_fd=self.fd)
+
+    def close(self) -> None:
+        """Close it, which gives the lock up; safe to call twice."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __enter__(self) -> SessionFolder:
+        """Use it in a `with` block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+
+def _step_into(parent_fd: int, name: str) -> int:
+    """Open a folder inside another one, making it if needed; takes the parent's descriptor."""
+    try:
+        try:
+            os.mkdir(name, 0o700, dir_fd=parent_fd)
+            os.fsync(parent_fd)  # a folder whose name is lost takes its files with it
+        except FileExistsError:
+            pass  # made before; O_NOFOLLOW refuses a link
+        return os.open(name, _FOLDER, dir_fd=parent_fd)
+    finally:
+        os.close(parent_fd)

@@ -1,0 +1,151 @@
+"""Beginning a session's journal, and going on with one after its writer has died."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from scanmend.errors import DamagedRecording, RecordingError
+from scanmend.record.disk import Disk, JournalIO, recording_error, write_all
+from scanmend.record.folder import SessionFolder, session_path
+from scanmend.record.format import (
+    EMPTY_XXH3,
+    SEGMENT_HEADER_BYTES,
+    EntryFlag,
+    EntryHeader,
+    EntryKind,
+    body_check,
+    pack_entry_header,
+)
+from scanmend.record.report import ScanReport
+from scanmend.record.scan import Scan
+from scanmend.record.segment_file import SegmentFile
+from scanmend.record.settings import JournalSettings
+from scanmend.record.writer import JournalWriter
+
+log = logging.getLogger(__name__)
+
+
+def create_journal(
+    data_dir: Path,
+    name: str,
+    session_id: int,
+    *,
+    settings: JournalSettings | None = None,
+    io: JournalIO | None = None,
+) -> JournalWriter:
+    """Begin the journal of a new session in ``<data_dir>/sessions/<name>``.
+
+    It waits for the disk (a folder and one segment are made durable): a few milliseconds on a healthy one.
+
+    Raises:
+        InvalidInput: The name cannot be one.
+        RecordingError: The session has a journal already; `reopen_for_append` continues it.
+        RecordingFull: Less room than planned, or none for the first segment.
+        RecordingNotWritable: The folder cannot be written, or another writer has it.
+    """
+    with ExitStack() as undo:
+        folder = undo.enter_context(SessionFolder.make(data_dir, name))
+        folder.lock()
+        if folder.segments():
+            raise RecordingError(
+                f"Session {name!r} has a recording already.", mend="Use another name, or continue that session."
+            )
+        writer = JournalWriter(folder, session_id, settings=settings, io=io)
+        undo.pop_all()
+    return writer
+
+
+def reopen_for_append(
+    data_dir: Path,
+    name: str,
+    *,
+    settings: JournalSettings | None = None,
+    io: JournalIO | None = None,
+) -> tuple[JournalWriter, ScanReport]:
+    """Go on with a session's journal, closed or not: a torn tail is cut off, indexes continue in a new segment.
+
+    Everything is read and checked first, so it takes as long as reading the recording does.
+
+    Returns:
+        The writer, and what was found before anything was changed.
+
+    Raises:
+        RecordingError: There is no such recording.
+        DamagedRecording: Not one segment header can be read, so it is unknown whose recording this is.
+        RecordingFull: No room for another segment.
+        RecordingNotWritable: The folder cannot be written, or another writer has it.
+    """
+    disk: JournalIO = io or Disk()
+    with ExitStack() as undo:
+        folder = undo.enter_context(SessionFolder.open(session_path(data_dir, name)))
+        folder.lock()
+        with Scan(folder) as found:
+            report = found.report
+        if report.session_id is None:
+            raise DamagedRecording(
+                f"No segment of session {name!r} can be read.",
+                mend="Move its folder away and start the session again; what is in the folder cannot be continued.",
+            )
+        try:
+            _tidy(folder, report, disk)
+        except OSError as error:
+            raise recording_error(error, "be made ready for more") from error
+        writer = JournalWriter(
+            folder,
+            report.session_id,
+            settings=settings,
+            io=io,
+            first_segment=report.next_segment,
+            first_index=report.next_index,
+        )
+        undo.pop_all()
+    if report.tail.torn_bytes or report.damages:
+        log.warning(
+            "recording of session %s continued behind entry %d: %d torn bytes cut off, %d entries lost",
+            name,
+            report.next_index - 1,
+            report.tail.torn_bytes,
+            report.entries_lost,
+        )
+    return writer, report
+
+
+def _tidy(folder: SessionFolder, report: ScanReport, io: JournalIO) -> None:
+    """Cut the torn tail off and seal; put files aside that are no segments. May raise OSError."""
+    tail = report.tail
+    for number in folder.segments():
+        if number > tail.segment:  # made when the power went: nothing in it can be read
+            folder.set_aside(number)
+    if not tail.sealed:
+        _cut_and_seal(folder, report, io)
+    io.sync(folder.fd, metadata=True)
+
+
+def _cut_and_seal(folder: SessionFolder, report: ScanReport, io: JournalIO) -> None:
+    tail = report.tail
+    file = SegmentFile(folder, tail.segment)
+    header = file.header
+    file.close()
+    if header is None or tail.offset < SEGMENT_HEADER_BYTES:
+        raise DamagedRecording("A segment's header vanished while it was read.", mend="Look at the disk.")
+    seal = EntryHeader(
+        EntryKind.SEAL,
+        EntryFlag.RECOVERED,
+        report.next_index,
+        0,
+        0,
+        0,
+        time.time_ns(),
+        body_check(b"", EMPTY_XXH3),
+    )
+    fd = folder.open_segment(tail.segment, writable=True)
+    try:
+        io.truncate(fd, tail.offset)
+        write_all(io, fd, [pack_entry_header(seal, header.salt)], tail.offset)
+        io.sync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,93 @@
+"""One segment file while it is being written."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Sequence
+
+from scanmend.record.disk import Buffer, JournalIO, write_all
+from scanmend.record.folder import SessionFolder
+from scanmend.record.format import (
+    EMPTY_XXH3,
+    ENTRY_HEADER_BYTES,
+    SEGMENT_HEADER_BYTES,
+    EntryHeader,
+    EntryKind,
+    SegmentHeader,
+    body_check,
+    pack_entry_header,
+    pack_segment_header,
+)
+
+_EMPTY_BODY_CHECK = body_check(b"", EMPTY_XXH3)
+
+
+class OpenSegment:
+    """A preallocated file that entries are appended to; for one thread. Every method may raise OSError.
+
+    Args:
+        folder: The session's folder.
+        io: The disk.
+        session_id: Written into the header.
+        number: The segment's number.
+        first_index: The index of the entry that will come first.
+        segment_bytes: The size to allocate.
+    """
+
+    def __init__(
+        self,
+        folder: SessionFolder,
+        io: JournalIO,
+        *,
+        session_id: int,
+        number: int,
+        first_index: int,
+        segment_bytes: int,
+    ) -> None:
+        self.number = number
+        self.size_bytes = segment_bytes
+        self.offset = SEGMENT_HEADER_BYTES
+        self.salt = secrets.randbits(64)
+        self._io = io
+        self._fd = folder.create_segment(number)
+        header = SegmentHeader(session_id, number, self.salt, first_index, segment_bytes, time.time_ns())
+        try:
+            io.allocate(self._fd, segment_bytes)
+            write_all(io, self._fd, [pack_segment_header(header)], 0)
+            io.sync(self._fd)
+            # A file whose name is lost in a power cut is not durable, however often it was synced itself.
+            io.sync(folder.fd, metadata=True)
+        except OSError:
+            # Nothing was recorded in it: an empty file left behind would only take the next try's name.
+            self.abandon()
+            folder.remove_segment(number)
+            raise
+
+    @property
+    def room_bytes(self) -> int:
+        """How many bytes of entries still fit, the seal's own 64 already set aside."""
+        return self.size_bytes - self.offset - ENTRY_HEADER_BYTES
+
+    def write(self, buffers: Sequence[Buffer]) -> None:
+        """Append whole entries."""
+        self.offset = write_all(self._io, self._fd, buffers, self.offset)
+
+    def sync(self) -> None:
+        """Make durable what was written."""
+        self._io.sync(self._fd)
+
+    def seal(self, next_index: int, flags: int) -> None:
+        """Mark the end, cut off what is not used, make all of it durable and close the file."""
+        seal = EntryHeader(EntryKind.SEAL, flags, next_index, 0, 0, 0, time.time_ns(), _EMPTY_BODY_CHECK)
+        self.write([pack_entry_header(seal, self.salt)])
+        self._io.truncate(self._fd, self.offset)
+        self._io.sync(self._fd)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close the file as it is."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
