@@ -125,11 +125,6 @@ class SessionFolder:
         """Remove a file. Raises OSError."""
         os.unlink(segment_name(number), dir_fd=self.fd)
 
-    def set_aside(self, number: int) -> None:
-        """Rename a file that is no segment any more, so that somebody can look at it. Raises OSError."""
-        name = segment_name(number)
-        os.rename(name, f"{name}.damaged", src_dir_fd=self.fd, dst_dir_fd=self.fd)
-
     def close(self) -> None:
         """Close it, which gives the lock up; safe to call twice."""
         if self.fd >= 0:

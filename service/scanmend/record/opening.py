@@ -91,7 +91,7 @@ def reopen_for_append(
                 mend="Move its folder away and start the session again; what is in the folder cannot be continued.",
             )
         try:
-            _tidy(folder, report, disk)
+            first_segment = _tidy(folder, report, disk)
         except OSError as error:
             raise recording_error(error, "be made ready for more") from error
         writer = JournalWriter(
@@ -99,7 +99,7 @@ def reopen_for_append(
             report.session_id,
             settings=settings,
             io=io,
-            first_segment=report.next_segment,
+            first_segment=first_segment,
             first_index=report.next_index,
         )
         undo.pop_all()
@@ -114,15 +114,28 @@ def reopen_for_append(
     return writer, report
 
 
-def _tidy(folder: SessionFolder, report: ScanReport, io: JournalIO) -> None:
-    """Cut the torn tail off and seal; put files aside that are no segments. May raise OSError."""
+def _tidy(folder: SessionFolder, report: ScanReport, io: JournalIO) -> int:
+    """Cut the torn tail off and seal it; the number of the segment that comes next. May raise OSError.
+
+    A segment whose header cannot be read stays where it is, for whoever can make more of it.
+    """
     tail = report.tail
-    for number in folder.segments():
-        if number > tail.segment:  # made when the power went: nothing in it can be read
-            folder.set_aside(number)
+    for number in reversed(folder.segments()):
+        if number <= tail.segment or not _is_blank(folder, number):
+            break
+        folder.remove_segment(number)  # it was being made when the power went
     if not tail.sealed:
         _cut_and_seal(folder, report, io)
     io.sync(folder.fd, metadata=True)
+    return folder.segments()[-1] + 1
+
+
+def _is_blank(folder: SessionFolder, number: int) -> bool:
+    file = SegmentFile(folder, number)
+    try:
+        return file.used_from(0) == 0
+    finally:
+        file.close()
 
 
 def _cut_and_seal(folder: SessionFolder, report: ScanReport, io: JournalIO) -> None:

@@ -89,8 +89,6 @@ class ScanReport:
     """Good entries."""
     next_index: int
     """One more than the last entry's index, lost ones counted."""
-    next_segment: int
-    """One more than the last segment's number, readable or not."""
     tail: Tail
     damages: tuple[Damage, ...]
 

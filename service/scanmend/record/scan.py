@@ -87,8 +87,7 @@ class Scan:
             sealed=self._seal_flags is not None,
             closed=bool((self._seal_flags or 0) & EntryFlag.LAST_SEGMENT),
         )
-        next_segment = self._numbers[-1] + 1 if self._numbers else 0
-        return ScanReport(self._session_id, self._entries, self._expected, next_segment, tail, tuple(self._damages))
+        return ScanReport(self._session_id, self._entries, self._expected, tail, tuple(self._damages))
 
     def close(self) -> None:
         """Close the file that is open; safe to call twice."""
@@ -119,7 +118,7 @@ class Scan:
             foreign = header is not None and self._session_id not in (None, header.session_id)
             if header is None or foreign:
                 used = self._file.used_from(0)
-                if used:  # an empty one was being made when the power went
+                if used:  # a blank one was being made when the power went
                     self._doubt(_Place(number, 0, used))
             else:
                 self._session_id = header.session_id
