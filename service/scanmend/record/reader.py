@@ -138,11 +138,10 @@ class JournalReader:
             if entry.kind is EntryKind.SEAL:
                 return
             end = self._offset + entry.stored_bytes
-            # The writer copies entries in order: a whole header behind this one means that this body is whole too.
-            if end > size or (file.entry_at(end) is None and not file.body_is_good(self._offset, entry)):
-                if not finished:
-                    return
-            else:
+            # The writer copies entries in order: a whole header behind this one means that this body is there too.
+            if not finished and file.entry_at(end) is None and not file.body_is_good(self._offset, entry):
+                return
+            if end <= size:
                 self._add(entry, file.number)
             self._offset = end
 
