@@ -1,0 +1,214 @@
+"""The live socket: status as JSON merge patches, pictures as binary messages, the newest only.
+
+    browser ──{"token": …}──▶ server     the first message, within `TOKEN_S`
+    server  ──{"type": "status", "patch": …}──▶   five times a second; the first patch is the whole
+    browser ──{"ready": true}──▶         "I have painted": one picture follows, as soon as there is a newer one
+    browser ──{"session": NAME, "planes": ["raw", "estimate"]}──▶   watch something else
+
+A browser that is slow gets fewer pictures, and never an old one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+
+from scanmend.errors import InvalidInput
+from scanmend.web import token as tokens
+from scanmend.web.feed import PictureFeed
+from scanmend.web.pictures import PLANES, LivePicture, PlaneName
+from scanmend.web.state import WebState
+from scanmend.wire.messages import check_session_name
+
+router = APIRouter()
+
+TOKEN_S = 5.0
+MAX_MESSAGES_PER_S = 200
+"""A page sends one message for each picture it paints; whoever sends more than this is closed."""
+
+BAD_TOKEN = 4401
+BAD_MESSAGE = 4400
+FLOOD = 4429
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """A message of a browser; what it does not name stays as it is."""
+
+    token: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+    ready: bool = False
+    session: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    """Empty: no pictures."""
+    planes: Annotated[list[Literal["raw", "estimate", "sigma"]], msgspec.Meta(max_length=3)] | None = None
+
+
+_wishes = msgspec.json.Decoder(Wish)
+
+
+def merge_patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """What turns `old` into `new`, as RFC 7396 has it; null and absent are the same here."""
+    patch: dict[str, Any] = {}
+    for key in old.keys() - new.keys():
+        patch[key] = None
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(value, dict) and isinstance(before, dict):
+            inner = merge_patch(before, value)
+            if inner:
+                patch[key] = inner
+        elif value != before:
+            patch[key] = value
+    return patch
+
+
+def for_page(status: dict[str, Any]) -> dict[str, Any]:
+    """The status with its sessions by name, so that a patch names the one that changed."""
+    return {
+        **status,
+        "sessions": {s["name"]: s for s in status["sessions"]},
+        "order": [s["name"] for s in status["sessions"]],
+    }
+
+
+class _Browser:
+    """One open live socket."""
+
+    def __init__(self, socket: WebSocket, web: WebState) -> None:
+        self._socket = socket
+        self._web = web
+        self._session = ""
+        self._planes: tuple[PlaneName, ...] = PLANES
+        self._ready = asyncio.Event()
+        self._turned = asyncio.Event()
+        """Set when another session was chosen."""
+
+    def choose(self, session: str) -> None:
+        """Watch a session; empty for none.
+
+        Raises:
+            InvalidInput: Not a name.
+        """
+        self._session = check_session_name(session) if session else ""
+        self._turned.set()
+
+    async def run(self) -> None:
+        """Serve until it leaves."""
+        tasks = [asyncio.create_task(part) for part in (self._listen(), self._tell(), self._show())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                with contextlib.suppress(WebSocketDisconnect):
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _listen(self) -> None:
+        allowance, refilled = float(MAX_MESSAGES_PER_S), time.monotonic()
+        while True:
+            message = await self._socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            now = time.monotonic()
+            allowance = min(MAX_MESSAGES_PER_S, allowance + (now - refilled) * MAX_MESSAGES_PER_S) - 1
+            refilled = now
+            if allowance < 0:
+                self._web.counters.refuse("flood")
+                await self._socket.close(FLOOD, f"More than {MAX_MESSAGES_PER_S} messages a second.")
+                return
+            try:
+                self._take(_wishes.decode(message.get("text") or message.get("bytes") or b""))
+            except (msgspec.DecodeError, InvalidInput) as error:
+                await self._socket.close(BAD_MESSAGE, f"Not a message of this socket: {error}"[:120])
+                return
+
+    def _take(self, wish: Wish) -> None:
+        if wish.planes is not None:
+            self._planes = tuple(name for name in PLANES if name in wish.planes)
+        if wish.session is not None:
+            self.choose(wish.session)
+        if wish.ready:
+            self._ready.set()
+
+    async def _tell(self) -> None:
+        told: dict[str, Any] = {}
+        while True:
+            status = for_page(self._web.views.status_json)
+            patch = merge_patch(told, status)
+            await self._socket.send_text(msgspec.json.encode({"type": "status", "patch": patch}).decode())
+            told = status
+            await self._web.console.next_snapshot()
+
+    async def _show(self) -> None:
+        while True:
+            self._turned.clear()
+            if not self._session:
+                await self._turned.wait()
+                continue
+            async with self._web.feeds.watch(self._session) as feed:
+                await self._show_session(feed)
+
+    async def _show_session(self, feed: PictureFeed) -> None:
+        shown: LivePicture | None = None
+        turned = asyncio.create_task(self._turned.wait())
+        try:
+            while not self._turned.is_set():
+                if not await _before(turned, asyncio.create_task(self._ready.wait())):
+                    return
+                newer = asyncio.create_task(feed.newer(shown))
+                if not await _before(turned, newer):
+                    return
+                shown = newer.result()
+                self._ready.clear()
+                message = shown.message(self._planes)
+                await self._socket.send_bytes(message)
+                self._web.counters.pictures_sent += 1
+                self._web.counters.picture_bytes_sent += len(message)
+        finally:
+            turned.cancel()
+
+
+async def _before(other: asyncio.Task[Any], task: asyncio.Task[Any]) -> bool:
+    """Wait for either; whether `task` was done, else it is cancelled."""
+    try:
+        await asyncio.wait({other, task}, return_when=asyncio.FIRST_COMPLETED)
+        return task.done()
+    finally:
+        if not task.done():
+            task.cancel()
+
+
+@router.websocket("/api/v1/live")
+async def live(socket: WebSocket, session: str = "") -> None:
+    """Pictures and status for one page."""
+    web: WebState = socket.app.state.web
+    await socket.accept()
+    if not await _has_token(socket, web):
+        web.counters.refuse("token")
+        await socket.close(BAD_TOKEN, 'The first message must be {"token": …} with the service\'s token.')
+        return
+    browser = _Browser(socket, web)
+    try:
+        browser.choose(session)
+    except InvalidInput:
+        await socket.close(BAD_MESSAGE, "That cannot be the name of a session.")
+        return
+    web.counters.browsers += 1
+    try:
+        await browser.run()
+    finally:
+        web.counters.browsers -= 1
+
+
+async def _has_token(socket: WebSocket, web: WebState) -> bool:
+    try:
+        message = await asyncio.wait_for(socket.receive(), TOKEN_S)
+        wish = _wishes.decode(message.get("text") or b"")
+    except (TimeoutError, msgspec.DecodeError):
+        return False
+    return wish.token is not None and tokens.same(wish.token, web.token)

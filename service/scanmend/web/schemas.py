@@ -1,0 +1,225 @@
+"""What the API answers with. Times are seconds since 1970, numbers that JSON cannot hold exactly are strings."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from pydantic import Field as Member
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Problem(_View):
+    """An error, as RFC 9457 has it, with the mend."""
+
+    type: str = Member(examples=["urn:scanmend:problem:token_wrong"])
+    title: str = Member(examples=["Unauthorized"])
+    status: int = Member(examples=[401])
+    detail: str = Member(examples=["The token is not this service's."])
+    mend: str = Member(description="What can be done about it.", examples=["Use the token in data_dir/access-token."])
+
+
+class Health(_View):
+    """The process is alive."""
+
+    alive: Literal[True] = True
+    version: str
+
+
+class Reason(_View):
+    """Why the service is not ready."""
+
+    code: str = Member(examples=["engine_starting"])
+    text: str = Member(examples=["The engine is loading its models."])
+    mend: str = ""
+
+
+class Readiness(_View):
+    """Whether frames that come now would be recorded and restored."""
+
+    ready: bool
+    reasons: list[Reason]
+
+
+class ProblemItem(_View):
+    """Something an operator must know."""
+
+    level: Literal["warning", "error"]
+    code: str
+    text: str
+    mend: str
+    since_unix_s: float
+    session: str = Member(description="The session it concerns; empty where it concerns the service.")
+    count: int
+
+
+class FieldView(_View):
+    """The area being imaged."""
+
+    shape: tuple[int, int] = Member(description="(ny, nx) in pixels.")
+    pixel_size_nm: float
+    rotation_deg: float
+    beam_current_pa: float | None
+    beam_energy_kev: float | None
+
+
+class ChannelView(_View):
+    """A detector signal."""
+
+    name: str
+    dtype: str
+    kind: str
+    units_per_electron: float | None
+    saturation_units: float | None
+
+
+class AccountView(_View):
+    """The account of every frame so far; final once the session has ended."""
+
+    scanned: int
+    received: int
+    durable: int
+    restored: int
+    passed_through: dict[str, int] = Member(description="Frames answered unrestored, by reason.")
+    rejected: dict[str, int] = Member(description="Frames refused for good, by reason.")
+    dropped: dict[str, int] = Member(description="Frames not restored by themselves, by policy.")
+    dropped_by_client: int
+    missing: int = Member(description="Sequence numbers that never came.")
+    duplicates: int
+    conflicts: int
+    damaged: int
+    live_in: int
+    live_out: int
+    live_dropped: int
+    proposals: int
+    executed: dict[str, int]
+    recording: str
+    delivery: str
+    reason: str
+    balanced: bool
+
+
+class Dose(_View):
+    """Electrons per square nanometre."""
+
+    used_e_per_nm2: float | None = Member(description="Averaged over the field; null without a beam current.")
+    most_e_per_nm2: float | None = Member(description="Of the pixel with the most.")
+    budget_e_per_nm2: float | None = Member(description="What proposals may bring the session to.")
+
+
+class Commanded(_View):
+    """The last word of an operator to this session's microscope."""
+
+    action: Literal["stop", "abort"]
+    by: str
+    at_unix_s: float
+
+
+class SessionView(_View):
+    """A session."""
+
+    name: str
+    session_id: str
+    state: Literal["open", "detached", "ending", "ended"]
+    client: str
+    mode: Literal["frames", "exposure"]
+    opened_unix_s: float
+    field: FieldView
+    channels: list[ChannelView]
+    restore_channel: str
+    model: str
+    provider: str
+    frames_per_s_in: float
+    frames_per_s_out: float
+    bytes_per_s_in: float
+    latency_ms: dict[str, float] = Member(
+        description="p50, p95 and p99 of the last frames.", examples=[{"p50": 11.2, "p95": 14.9, "p99": 21.0}]
+    )
+    queued: int
+    picture_number: int
+    coverage: float | None
+    sigma_mean: float | None
+    paused: str = Member(description="Why credit is held back; empty while it flows.")
+    dose: Dose
+    account: AccountView
+    rescan: str | None
+    proposal: dict[str, Any] | None = Member(description="The open proposal, without its plan.")
+    commanded: Commanded | None
+
+
+class SessionList(_View):
+    """The sessions that the service knows, open ones first, newest first."""
+
+    sessions: list[SessionView]
+
+
+class ModelView(_View):
+    """A model that is live, or why it is not."""
+
+    name: str
+    version: str
+    kind: str
+    summary: str
+    card: str
+    sha256: str
+    live: bool
+    default: bool
+    problem: str = Member(description="Why it is not live.")
+    runtime: str
+    provider: str = Member(description="What really executes it, as the runtime reports.")
+    precision: str
+    tuned_ms: dict[str, float]
+
+
+class ModelList(_View):
+    """The catalogue as the engine sees it."""
+
+    models: list[ModelView]
+
+
+class EngineView(_View):
+    """The engine."""
+
+    state: Literal["starting", "ready", "down", "stuck"]
+    starts: int = Member(description="How many engines have connected since the service started.")
+    default_model: str
+    policies: list[str]
+
+
+class StatusView(_View):
+    """Everything at a glance."""
+
+    state: Literal["ready", "degraded", "unreachable"] = Member(
+        description="degraded: something in `reasons` is amiss. unreachable: acquire does not answer; the rest is old."
+    )
+    reasons: list[Reason]
+    age_s: float | None = Member(description="Age of what follows; null while nothing is known yet.")
+    version: str
+    boot_id: str
+    started_unix_s: float
+    address: str = Member(description="Where microscopes connect.")
+    recordings: str
+    disk_free_bytes: int
+    engine: EngineView | None
+    sessions: list[SessionView]
+    problems: list[ProblemItem]
+    refused: dict[str, int]
+    junk: dict[str, int]
+
+
+class CommandWish(_View):
+    """Who gives the command."""
+
+    model_config = ConfigDict(extra="forbid")
+    by: str = Member("", max_length=64, description="For the log and the microscope.", examples=["Ada, night shift"])
+
+
+class CommandSent(_View):
+    """The command is on its way to the microscope."""
+
+    session: str
+    action: Literal["stop", "abort"]
+    by: str

@@ -1,0 +1,244 @@
+"""A stand-in for the acquire process: a real ROUTER on a real socket that answers as ipc/console.py says.
+
+It moves procedural pictures, so that a page has something to show. Run as a program it stays until it is killed:
+`python tests/fake_acquire.py RUN_DIR`.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import zmq
+
+from scanmend.field import Channel, Field
+from scanmend.ipc import console
+from scanmend.ipc.engine_link import ModelInfo
+from scanmend.wire.messages import Hello, Mode, Receipt
+
+MODEL = ModelInfo(
+    name="pushpull",
+    version="1",
+    sha256="ab" * 32,
+    kind="classical",
+    summary="Fills and smooths by a pyramid.",
+    runtime="onnxruntime",
+    provider="CPUExecutionProvider",
+    precision="fp32",
+    live=True,
+    tuned_ms={"onnxruntime/CPU": 11.0},
+)
+
+
+class FakeAcquire(threading.Thread):
+    """Sessions that scan a drifting specimen with one pixel in five sampled.
+
+    Args:
+        run_dir: Where the console socket is made.
+        sessions: Names of the open sessions.
+        scene: (ny, nx + drift) picture that is scanned; drawn where None.
+    """
+
+    def __init__(self, run_dir: Path, sessions: tuple[str, ...] = ("demo",), *, size: int = 256, rate: float = 20.0):
+        super().__init__(daemon=True, name="fake-acquire")
+        self.address = f"ipc://{run_dir / 'console'}"
+        self.names, self.size, self.rate = list(sessions), size, rate
+        self.commands: list[console.AskCommand] = []
+        self.asked: list[str] = []
+        self.restored, self.raster, self.engine_state = True, False, "ready"
+        self.problems: list[console.ProblemInfo] = []
+        self.refuse: console.Refused | None = None
+        self.boot_id = time.time_ns()
+        self.dose = 12.5
+        self.missing, self.states = 0, dict.fromkeys(sessions, "open")
+        self.error: BaseException | None = None
+        self._begun, self._over, self._listening = time.monotonic(), threading.Event(), threading.Event()
+        self._scene = _scene(size)
+        self._rng = np.random.default_rng(1)
+
+    @property
+    def number(self) -> int:
+        """How many pictures there have been."""
+        return int((time.monotonic() - self._begun) * self.rate) + 1
+
+    def __enter__(self) -> FakeAcquire:
+        self.start()
+        assert self._listening.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join(10)
+        assert not self.is_alive() and self.error is None, self.error
+
+    def run(self) -> None:
+        with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+            router.linger = 0
+            router.bind(self.address)
+            self._listening.set()
+            waiting: dict[tuple[bytes, str], console.AskPicture] = {}
+            try:
+                while not self._over.is_set():
+                    if router.poll(5):
+                        who, data = router.recv_multipart()
+                        message = console.decode_to_acquire(data)
+                        self.asked.append(type(message).__name__)
+                        if isinstance(message, console.AskPicture):
+                            waiting[who, message.session] = message
+                        else:
+                            router.send_multipart([who, *self._answer(message)])
+                    for (who, name), ask in list(waiting.items()):
+                        if name not in self.names or self.number > ask.newer_than:
+                            del waiting[who, name]
+                            router.send_multipart([who, *self._picture(ask)])
+            except BaseException as error:
+                self.error = error
+                raise
+
+    def _answer(self, message: console.ToAcquire) -> list[bytes]:
+        if isinstance(message, console.AskCommand):
+            if self.refuse is not None:
+                return [console.encode(msgspec.structs.replace(self.refuse, ask=message.ask))]
+            self.commands.append(message)
+            return [console.encode(console.Obeyed(ask=message.ask))]
+        engine = console.EngineInfo(
+            state=self.engine_state,
+            pid=2,
+            generation=1,
+            default_model="pushpull",
+            models=[MODEL],
+            policies=["uncertainty"],
+        )
+        return [
+            console.encode(
+                console.Status(
+                    ask=message.ask,
+                    version="0.1",
+                    boot_id=self.boot_id,
+                    started_unix_ns=time.time_ns(),
+                    address="tcp://127.0.0.1:7501",
+                    recordings="scanmend-data",
+                    disk_free_bytes=40_000_000_000,
+                    engine=engine,
+                    problems=self.problems,
+                    sessions=[self._session(n, i) for i, n in enumerate(self.names)],
+                    refused={"model": 1},
+                    junk={"malformed": 3},
+                )
+            )
+        ]
+
+    def _session(self, name: str, index: int) -> console.SessionInfo:
+        field = Field(shape=(self.size, self.size), pixel_size_nm=1.95, beam_current_pa=25.0, beam_energy_kev=200.0)
+        hello = Hello(
+            session=name,
+            session_id=7 + index,
+            client="fake microscope",
+            field=field,
+            mode=Mode.FRAMES,
+            channels=(Channel(name="HAADF", units_per_electron=1.0),),
+            dose_budget_e_per_nm2=40.0,
+        )
+        n = self.number
+        passed = {} if self.restored else {"engine_down": n}
+        account = Receipt(
+            session=name,
+            session_id=7 + index,
+            count=n,
+            scanned=n,
+            dropped_by_client=0,
+            received=n,
+            durable=n,
+            rejected={},
+            gaps=self.missing,
+            missing=[],
+            duplicates=0,
+            conflicts=0,
+            damaged=0,
+            restored_in=n,
+            restored_out=n if self.restored else 0,
+            passed_through=passed,
+            dropped={},
+            live_in=n,
+            live_out=n,
+            live_dropped=0,
+            proposals=0,
+            executed={},
+            dose_e_per_nm2=self.dose,
+            dose_max_e_per_nm2=3 * self.dose,
+            budget_e_per_nm2=40.0,
+            checksum_matches=True,
+            recording=name,
+            delivery="durable",
+            reason="",
+            balanced=True,
+        )
+        return console.SessionInfo(
+            hello=hello,
+            state=self.states[name],
+            opened_unix_ns=time.time_ns(),
+            account=account,
+            frames_per_s_in=self.rate,
+            frames_per_s_out=self.rate,
+            bytes_per_s_in=2.0 * self.size**2 * self.rate,
+            latency_ms={"p50": 13.2, "p95": 18.4, "p99": 25.0},
+            queued=1,
+            picture_number=n,
+            model="pushpull",
+            provider="CPUExecutionProvider",
+            coverage=0.2,
+            sigma_mean=0.8,
+            paused="",
+            proposal=None,
+        )
+
+    def _picture(self, ask: console.AskPicture) -> list[bytes]:
+        if ask.session not in self.names:
+            return [console.encode(console.Refused(ask=ask.ask, code="no_session", reason="There is none."))]
+        n = self.number
+        truth = np.roll(self._scene, 2 * n, axis=1)
+        counts = self._rng.poisson(12 * truth).astype(np.float32)
+        raw = counts.astype("<u2") if self.raster else np.where(self._rng.random(truth.shape) < 0.2, counts, np.nan)
+        sigma = (0.4 + 1.2 * np.sqrt(truth) + 0.3 * np.abs(np.gradient(truth, axis=1)) * 12).astype("<f4")
+        parts = [(12 * truth).astype("<f4").tobytes(), sigma.tobytes()] if self.restored else [b"", b""]
+        info = console.PictureInfo(
+            ask=ask.ask,
+            session=ask.session,
+            number=n,
+            seq=n,
+            shape=truth.shape,
+            raw_dtype="uint16" if self.raster else "float32",
+            restored=self.restored,
+            reason="" if self.restored else "engine_down",
+            model="pushpull" if self.restored else "",
+            provider="CPUExecutionProvider",
+            sha256="ab" * 32,
+            coverage=0.2,
+            sigma_mean=0.8,
+            dose_e_per_nm2=self.dose,
+            frames_included=1,
+            latency_ms=13.0,
+            acquired_unix_ns=time.time_ns(),
+        )
+        return [console.encode(info), raw.astype("<u2" if self.raster else "<f4").tobytes(), *parts]
+
+
+def _scene(size: int) -> np.ndarray:
+    """Bright round particles on a film that darkens to one side; smooth where it meets itself."""
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[:size, :size].astype(np.float32) / size
+    scene = 0.12 + 0.05 * np.sin(2 * np.pi * x) + 0.03 * np.sin(4 * np.pi * y + 1)
+    for cy, cx, r in zip(rng.random(26), rng.random(26), rng.uniform(0.018, 0.07, 26), strict=True):
+        dx = np.abs(x - cx)
+        d2 = (y - cy) ** 2 + np.minimum(dx, 1 - dx) ** 2
+        scene += 0.75 * np.sqrt(np.clip(1 - d2 / r**2, 0, 1)) * rng.uniform(0.5, 1)
+    return np.clip(scene, 0.02, 1.2).astype(np.float32)
+
+
+if __name__ == "__main__":
+    with FakeAcquire(Path(sys.argv[1]), size=512) as fake:
+        fake.join()
