@@ -1,0 +1,211 @@
+"""Answers what web asks: the state of everything, the newest picture, an operator's word."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import zmq
+
+from scanmend._version import __version__
+from scanmend.acquire.closing import account, ask_to_stop
+from scanmend.acquire.context import Context, Posted
+from scanmend.acquire.engine_desk import EngineDesk
+from scanmend.acquire.session import Session, SessionState
+from scanmend.errors import MalformedMessage
+from scanmend.ipc.console import (
+    AskCommand,
+    AskPicture,
+    AskStatus,
+    EngineInfo,
+    FromAcquire,
+    Obeyed,
+    Refused,
+    SessionInfo,
+    Status,
+    decode_to_acquire,
+    encode,
+)
+from scanmend.wire.messages import finite_or_none
+
+PATIENCE_NS = 2_000_000_000
+"""How long a question for a newer picture may stay open, and how long a watcher counts as watching."""
+
+
+@dataclass(slots=True)
+class _Open:
+    asker: bytes
+    question: AskPicture
+    until_mono_ns: int
+
+
+@dataclass(slots=True)
+class ConsoleDesk:
+    """The ROUTER that web asks at."""
+
+    context: Context
+    desk: EngineDesk
+    socket: zmq.Socket[bytes]
+    _open: dict[tuple[bytes, str], _Open] = field(default_factory=dict)
+
+    def receive(self) -> None:
+        """Take all questions that have come."""
+        while self.socket.poll(0):
+            asker, *parts = self.socket.recv_multipart(zmq.DONTWAIT)
+            if len(parts) != 1:
+                continue
+            try:
+                question = decode_to_acquire(parts[0])
+            except MalformedMessage as error:
+                self.context.problem("console", error.message, level="warning")
+                continue
+            match question:
+                case AskStatus():
+                    self._answer(asker, self.status(question.ask))
+                case AskPicture():
+                    self._ask_picture(asker, question)
+                case AskCommand():
+                    self._answer(asker, self._command(question))
+
+    def turn(self) -> None:
+        """Answer the open questions for pictures that can be answered now."""
+        now = self.context.clock.mono_ns()
+        for key, entry in list(self._open.items()):
+            session = self.context.session_named(entry.question.session)
+            if session is None or session.state is SessionState.ENDED:
+                refused = self._refused(entry.question.ask, session)
+            elif session.live.info is not None and session.live.number > entry.question.newer_than:
+                if self._send_picture(entry, session):
+                    del self._open[key]
+                continue
+            elif now > entry.until_mono_ns:
+                refused = Refused(ask=entry.question.ask, code="nothing_new", reason="No newer picture yet.")
+            else:
+                session.live.wanted_until_mono_ns = now + PATIENCE_NS
+                continue
+            self._answer(entry.asker, refused)
+            del self._open[key]
+
+    def _answer(self, asker: bytes, answer: FromAcquire) -> None:
+        self.socket.send_multipart([asker, encode(answer)], zmq.DONTWAIT)
+
+    def _refused(self, ask: int, session: Session | None) -> Refused:
+        if session is None:
+            return Refused(ask=ask, code="no_session", reason="There is no such session.", mend="Choose another.")
+        return Refused(ask=ask, code="ended", reason="The session has ended.", mend="Choose another.")
+
+    # Pictures --------------------------------------------------------------------------------------------------------
+
+    def _ask_picture(self, asker: bytes, question: AskPicture) -> None:
+        now = self.context.clock.mono_ns()
+        session = self.context.session_named(question.session)
+        if session is not None:
+            session.live.wanted_until_mono_ns = now + PATIENCE_NS
+        self._open[(asker, question.session)] = _Open(asker, question, now + PATIENCE_NS)
+
+    def _send_picture(self, entry: _Open, session: Session) -> bool:
+        live = session.live
+        if live.info is None:
+            return False
+        info = msgspec.structs.replace(live.info, ask=entry.question.ask)
+        head: list[Any] = [entry.asker, encode(info)]
+        self.socket.send_multipart(head, zmq.SNDMORE | zmq.DONTWAIT)
+        if live.picture is not None:
+            picture = live.picture
+            planes = [2, 0, 1] if picture.has_sigma else [2, 0]
+            trackers = []
+            for plane in planes:
+                data = picture.bytes_of(plane)
+                last = plane == 1
+                tracker = self.socket.send(data, 0 if last else zmq.SNDMORE, copy=False, track=True)
+                trackers.append(tracker)
+            if not picture.has_sigma:
+                self.socket.send(b"")
+            session.in_flight.add(picture.hold(), trackers)
+        else:
+            self.socket.send(live.samples or b"", zmq.SNDMORE, copy=False)
+            self.socket.send_multipart([b"", b""])
+        if not live.fetched:
+            live.fetched = True
+            session.ledger.live_out += 1
+        return True
+
+    # Commands --------------------------------------------------------------------------------------------------------
+
+    def _command(self, question: AskCommand) -> FromAcquire:
+        session = self.context.session_named(question.session)
+        if session is None or session.state is SessionState.ENDED:
+            return self._refused(question.ask, session)
+        if ask_to_stop(self.context, session, question.action, question.by) is not Posted.SENT:
+            return Refused(
+                ask=question.ask,
+                code="detached",
+                reason="The microscope is not connected, so the command cannot reach it.",
+                mend="Stop the scan at the microscope itself.",
+            )
+        return Obeyed(ask=question.ask)
+
+    # Status ----------------------------------------------------------------------------------------------------------
+
+    def status(self, ask: int) -> Status:
+        """The state of everything, as of now."""
+        context, ready = self.context, self.desk.ready
+        free = shutil.disk_usage(context.recordings).free if context.recordings is not None else 0
+        return Status(
+            ask=ask,
+            version=__version__,
+            boot_id=context.boot_id,
+            started_unix_ns=context.started_unix_ns,
+            address=context.address,
+            recordings=str(context.recordings or ""),
+            disk_free_bytes=free,
+            engine=EngineInfo(
+                state=self.desk.state,
+                pid=self.desk.pid,
+                generation=self.desk.generation,
+                default_model=ready.default_model if ready else "",
+                models=ready.models if ready else [],
+                policies=ready.policies if ready else [],
+            ),
+            sessions=[self._session(session) for session in context.sessions.values()],
+            problems=context.problems.current(context.clock.mono_ns() / 1e9),
+            refused=dict(context.refused),
+            junk=dict(context.junk),
+        )
+
+    def _session(self, session: Session) -> SessionInfo:
+        frames_in, frames_out, bytes_in = session.meters.rates(self.context.clock.mono_ns())
+        proposal = next(iter(session.proposals.values()), None)
+        return SessionInfo(
+            hello=session.hello,
+            state=session.state.value,
+            opened_unix_ns=session.opened_unix_ns,
+            account=session.receipt or account(session),
+            frames_per_s_in=frames_in,
+            frames_per_s_out=frames_out,
+            bytes_per_s_in=bytes_in,
+            latency_ms=session.meters.latency_ms(),
+            queued=session.ledger.unanswered,
+            picture_number=session.live.number,
+            model=session.model,
+            provider=session.provider,
+            coverage=session.coverage,
+            sigma_mean=session.sigma_mean,
+            paused=session.paused if session.state is SessionState.OPEN else "",
+            proposal=None
+            if proposal is None
+            else {
+                "proposal_id": proposal.proposal_id,
+                "policy": proposal.policy,
+                "reason": proposal.reason,
+                "points": proposal.plan.points,
+                "coverage": proposal.plan.coverage,
+                "dose_e_per_nm2": finite_or_none(proposal.dose_e_per_nm2),
+                "duration_ms": proposal.duration_ns / 1e6,
+                "sigma_now": finite_or_none(proposal.sigma_now),
+                "sigma_expected": finite_or_none(proposal.sigma_expected),
+                "expires_unix_ns": proposal.expires_unix_ns,
+            },
+        )

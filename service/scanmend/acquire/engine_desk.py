@@ -1,0 +1,394 @@
+"""acquire's side of the engine: gives it work, takes its answers, and lives on when it dies.
+
+::
+
+    starting ──EngineReady──▶ ready ──silence──▶ stuck ──killed by the supervisor──▶ down
+                                │ its end of the doorbell closes                      │
+                                └────────────────────▶ down ──connects again──▶ starting
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from scanmend.acquire.answers import answer_dropped, answer_passed, answer_restored
+from scanmend.acquire.context import Context, Posted
+from scanmend.acquire.jobs import Job, Picture
+from scanmend.acquire.session import Session, SessionState
+from scanmend.errors import MalformedMessage, OversizeMessage
+from scanmend.ipc import Doorbell, Listener
+from scanmend.ipc.doorbell import PeerGone, Sent
+from scanmend.ipc.engine_link import (
+    INLINE_BYTES,
+    CloseSession,
+    Done,
+    EngineProblem,
+    EngineReady,
+    ExecutedNotice,
+    FromEngine,
+    OpenSession,
+    PlanNotice,
+    ProposalMade,
+    RingInfo,
+    SessionSummary,
+    ToEngine,
+    Work,
+    decode_from_engine,
+    encode,
+)
+from scanmend.plan import ScanPlan
+from scanmend.record import EntryKind, session_path
+from scanmend.wire.header import PassReason
+from scanmend.wire.messages import Executed, Mode, Nack, NackCode, Proposal
+from scanmend.wire.messages import encode as encode_wire
+
+log = logging.getLogger(__name__)
+
+WAIT_FOR_RESTART_NS = 10_000_000_000
+"""An adaptive session's frames wait this long for an engine that is being started again, then pass through."""
+
+
+LIVE_INTERVAL_NS = 33_000_000
+"""The page is offered 30 pictures a second at most."""
+
+
+@dataclass(slots=True)
+class EngineDesk:
+    """Everything that acquire knows about the engine."""
+
+    context: Context
+    listener: Listener
+    bell: Doorbell | None = None
+    state: Literal["starting", "ready", "down", "stuck"] = "starting"
+    ready: EngineReady | None = None
+    pid: int = 0
+    generation: int = 0
+    down_since_mono_ns: int = 0
+    _jobs: dict[int, tuple[Session, Job]] = field(default_factory=dict)
+    _tickets: int = 0
+    _unsent: deque[bytes] = field(default_factory=deque)
+    _known: set[int] = field(default_factory=set)
+    """Sessions that the engine has been told of."""
+
+    # Its life -------------------------------------------------------------------------------------------------------
+
+    def accept(self) -> None:
+        """An engine connects; the newest one counts."""
+        bell = self.listener.accept()
+        if bell is None:
+            return
+        if self.bell is not None:
+            self._gone("another engine has connected")
+        self.bell = bell
+        self.pid = bell.peer_pid
+        self.generation += 1
+        self.state = "starting"
+
+    def receive(self) -> None:
+        """Take all that the engine has said."""
+        while self.bell is not None:
+            try:
+                data = self.bell.receive()
+                if data is None:
+                    return
+                if isinstance(data, PeerGone):
+                    self._gone("it has ended")
+                    return
+                self._handle(decode_from_engine(data))
+            except (MalformedMessage, OversizeMessage) as error:
+                log.error("engine: %s", error)
+                self._gone("it speaks another version")
+
+    def _gone(self, why: str) -> None:
+        """The engine is no more: frames pass through, or wait for the next one where passes add up."""
+        log.warning("engine %d gone: %s", self.pid, why)
+        if self.bell is not None:
+            self.bell.close()
+        self.bell, self.state, self.ready = None, "down", None
+        self.down_since_mono_ns = self.context.clock.mono_ns()
+        self._unsent.clear()
+        self._known.clear()
+        jobs, self._jobs = self._jobs, {}
+        again: dict[int, list[Job]] = {}
+        for session, job in jobs.values():
+            self._free(job)
+            if job.answered:
+                continue
+            if _waits_for_engine(session):
+                again.setdefault(session.id, []).append(job)
+            else:
+                answer_passed(self.context, session, job, PassReason.ENGINE_DOWN)
+        for session_id, waiting in again.items():
+            self.context.sessions[session_id].waiting.extendleft(reversed(waiting))
+        self.context.problem(
+            "engine_down",
+            f"The restoration engine stopped ({why}); frames are recorded and passed on as they came.",
+            mend="It is started again by itself; see the log if this repeats.",
+        )
+
+    def _handle(self, message: FromEngine) -> None:
+        match message:
+            case EngineReady():
+                self.ready, self.state, self.pid = message, "ready", message.pid
+                self.context.problems.clear("engine_down")
+                self.context.problems.clear("engine_stuck")
+                for info in message.models:
+                    if info.problem:
+                        self.context.problem(f"model_{info.name}", f"Model {info.name} is not live: {info.problem}")
+            case Done():
+                self._done(message)
+            case ProposalMade():
+                self._proposal(message)
+            case SessionSummary():
+                session = self.context.sessions.get(message.session_id)
+                if session is not None:
+                    _take_dose(session, message)
+            case EngineProblem():
+                owner = self.context.sessions.get(message.session_id)
+                self.context.problem(message.code, message.text, session=owner.name if owner else "")
+
+    # Work -----------------------------------------------------------------------------------------------------------
+
+    def dispatch(self) -> None:
+        """Give the engine what it has slots for; while there is none, let frames pass through or wait."""
+        self._flush()
+        now = self.context.clock.mono_ns()
+        for session in self.context.sessions.values():
+            if session.waiting and not session.needs_engine and now > session.live.wanted_until_mono_ns:
+                while session.waiting:
+                    answer_dropped(session, session.waiting.popleft(), "returns_none")
+            if self.state == "ready":
+                self._dispatch_session(session, now)
+            elif session.waiting and not self._still_waits(session, now):
+                while session.waiting:
+                    answer_passed(self.context, session, session.waiting.popleft(), PassReason.ENGINE_DOWN)
+
+    def _still_waits(self, session: Session, now: int) -> bool:
+        """Whether frames wait for an engine: at the start of the service, or for one that restarts."""
+        if self.state == "starting" and self.generation <= 1:
+            return True
+        return _waits_for_engine(session) and now - self.down_since_mono_ns < WAIT_FOR_RESTART_NS
+
+    def _dispatch_session(self, session: Session, now: int) -> None:
+        if session.id not in self._known and not self._introduce(session):
+            return
+        while session.waiting and not self._unsent:
+            lease_in = session.slots.pool_in.allocate()
+            if lease_in is None:
+                return
+            lease_out = session.slots.pool_out.allocate()
+            if lease_out is None:
+                session.slots.pool_in.free(lease_in)
+                return
+            job = session.waiting.popleft()
+            slot = session.slots.ring_in.slot(lease_in.slot)
+            slot[: job.header.payload_bytes] = job.payload.buffer
+            live = now <= session.live.wanted_until_mono_ns and now >= session.live.next_mono_ns
+            if live:
+                session.live.next_mono_ns = now + LIVE_INTERVAL_NS
+            self._tickets += 1
+            job.ticket, job.dispatched_mono_ns = self._tickets, now
+            job.lease_in, job.pool_in = lease_in, session.slots.pool_in
+            job.picture = Picture(session.slots.ring_out, session.slots.pool_out, lease_out)
+            self._jobs[job.ticket] = (session, job)
+            self._send(
+                Work(
+                    ticket=job.ticket,
+                    session_id=session.id,
+                    header=job.header_bytes,
+                    slot_in=lease_in.slot,
+                    slot_out=lease_out.slot,
+                    live=live,
+                )
+            )
+
+    def _done(self, done: Done) -> None:
+        session, job = self._jobs.pop(done.ticket, (None, None))
+        if session is None or job is None:
+            return
+        if self.state == "stuck":  # it was only slow
+            self.state = "ready"
+            self.context.problems.clear("engine_stuck")
+        if not job.answered:
+            if done.restored:
+                answer_restored(self.context, session, job, done)
+            elif done.superseded:
+                answer_dropped(session, job, "superseded")
+            else:
+                reason = PassReason(done.reason)
+                answer_passed(self.context, session, job, reason)
+                self._explain(session, job, reason, done.error)
+        self._free(job)
+
+    def _explain(self, session: Session, job: Job, reason: PassReason, text: str) -> None:
+        if reason is PassReason.INPUT_NOT_FINITE:
+            nack = Nack(
+                session_id=session.id,
+                code=NackCode.NOT_FINITE,
+                reason="The samples hold NaN or infinity; the frame is kept as it came, and is not restored.",
+                mend="Send only points that were measured.",
+                seq=job.header.seq,
+            )
+            self.context.send(session.peer, nack)
+        self.context.problem(
+            f"passed_{reason.name.lower()}",
+            f"A frame was passed on unrestored: {text or reason.name.lower().replace('_', ' ')}",
+            session=session.name,
+            level="warning",
+        )
+
+    @staticmethod
+    def _free(job: Job) -> None:
+        if job.lease_in is not None and job.pool_in is not None:
+            job.pool_in.free(job.lease_in)
+        if job.picture is not None:
+            job.picture.release()
+        job.lease_in, job.picture, job.ticket = None, None, None
+
+    def check_deadlines(self) -> None:
+        """Pass through what has waited too long, and call an engine stuck that does not answer."""
+        now = self.context.clock.mono_ns()
+        for session in self.context.sessions.values():
+            while session.waiting and _late(session.waiting[0], now):
+                answer_passed(self.context, session, session.waiting.popleft(), PassReason.DEADLINE)
+        for session, job in list(self._jobs.values()):
+            if job.answered:
+                continue
+            if _late(job, now):
+                answer_passed(self.context, session, job, PassReason.DEADLINE)
+            elif self.state != "stuck" and now - job.dispatched_mono_ns > self._patience_ns(session):
+                self._stuck()
+                return
+
+    def _patience_ns(self, session: Session) -> int:
+        limit = int(self.context.settings.engine_timeout_s * 1e9)
+        return min(limit, session.meters.slow_restore_ns()) + 100_000_000 * len(self._jobs)
+
+    def _stuck(self) -> None:
+        """The engine hangs: answer for it; the supervisor ends it when its heartbeat stays away."""
+        self.state = "stuck"
+        self.context.problem(
+            "engine_stuck",
+            "The restoration engine does not answer; frames are passed on as they came.",
+            mend="It is ended and started again by itself within ten seconds.",
+        )
+        for session, job in self._jobs.values():
+            if not job.answered and not _waits_for_engine(session):
+                answer_passed(self.context, session, job, PassReason.ENGINE_DOWN)
+
+    # Sessions -------------------------------------------------------------------------------------------------------
+
+    def _introduce(self, session: Session) -> bool:
+        """Tell the engine of a session; False where its journal is not readable that far yet."""
+        rebuild = session.hello.mode is Mode.EXPOSURE and session.ledger.received > len(session.waiting)
+        journal = ""
+        skip: list[int] = []
+        if session.journal is not None and self.context.recordings is not None:
+            if rebuild and session.journal.written_index < session.journal.next_index - 1:
+                return False
+            journal = str(session_path(self.context.recordings, session.name))
+            skip = [job.header.seq for job in session.waiting]
+        self._known.add(session.id)
+        self._send(
+            OpenSession(
+                hello=session.hello,
+                frames_in=_ring(
+                    session.slots.ring_in.path, session.slots.ring_in.slots, session.slots.ring_in.slot_bytes
+                ),
+                pictures_out=_ring(
+                    session.slots.ring_out.path, session.slots.ring_out.slots, session.slots.ring_out.slot_bytes
+                ),
+                journal=journal,
+                rebuild=rebuild and bool(journal),
+                rebuild_skip=skip if rebuild else [],
+                lost_frames=session.exposure_frames if rebuild and not journal else 0,
+            )
+        )
+        for plan_id, plan in session.plans.items():
+            self.tell_plan(session, plan_id, plan)
+        return True
+
+    def tell_plan(self, session: Session, plan_id: int, plan: ScanPlan) -> None:
+        """Tell the engine of a plan, if it knows the session; else it learns it with the session."""
+        if session.id not in self._known:
+            return
+        data = msgspec.msgpack.encode(plan)
+        if len(data) <= INLINE_BYTES:
+            self._send(PlanNotice(session_id=session.id, plan_id=plan_id, data=data))
+            return
+        path = self.context.run_dir / f"plan-{secrets.token_hex(12)}"
+        path.write_bytes(data)
+        self._send(PlanNotice(session_id=session.id, plan_id=plan_id, path=str(path)))
+
+    def tell_executed(self, executed: Executed) -> None:
+        """Tell the engine what became of a proposal."""
+        if executed.session_id in self._known:
+            self._send(ExecutedNotice(executed=executed))
+
+    def ask_summary(self, session: Session) -> None:
+        """The session has no more frames: have the engine close it and tell its dose."""
+        session.summary_asked = True
+        if session.id in self._known:
+            self._known.discard(session.id)
+            self._send(CloseSession(session_id=session.id))
+        else:
+            session.summary_known = True
+
+    def summary_lost(self, session: Session) -> bool:
+        """Whether the summary that was asked for will never come."""
+        return self.state in ("down", "stuck") and not session.summary_known
+
+    def _proposal(self, made: ProposalMade) -> None:
+        proposal = made.proposal
+        if proposal is None:
+            path = Path(made.path)
+            proposal = msgspec.msgpack.decode(path.read_bytes(), type=Proposal)
+            path.unlink()
+        session = self.context.sessions.get(proposal.session_id)
+        if session is None or session.state in (SessionState.ENDING, SessionState.ENDED):
+            return
+        session.proposals[proposal.proposal_id] = proposal
+        session.proposals_made += 1
+        data = encode_wire(proposal)
+        if session.journal is not None and session.recording_failed is None:
+            session.journal.append(EntryKind.PROPOSAL, proposal.proposal_id, [data])
+        context = self.context
+        session.answers.append(lambda: context.send_bytes(session.peer, data) is Posted.SENT)
+
+    # The doorbell ---------------------------------------------------------------------------------------------------
+
+    def _send(self, message: ToEngine) -> None:
+        self._unsent.append(encode(message))
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._unsent and self.bell is not None:
+            if self.bell.send(self._unsent[0]) is not Sent.SENT:
+                return  # full: tried again on the next turn; gone: `receive` finds out
+            self._unsent.popleft()
+
+
+def _ring(path: Path, slots: int, slot_bytes: int) -> RingInfo:
+    return RingInfo(path=str(path), slots=slots, slot_bytes=slot_bytes)
+
+
+def _waits_for_engine(session: Session) -> bool:
+    return session.hello.mode is Mode.EXPOSURE and session.hello.deadline_ms == 0
+
+
+def _late(job: Job, now_mono_ns: int) -> bool:
+    return job.deadline_mono_ns is not None and now_mono_ns > job.deadline_mono_ns
+
+
+def _take_dose(session: Session, summary: SessionSummary) -> None:
+    session.summary_known = True
+    if summary.dose_e_per_nm2 == summary.dose_e_per_nm2:  # not NaN
+        session.dose_e_per_nm2 = summary.dose_e_per_nm2
+        session.dose_max_e_per_nm2 = summary.dose_max_e_per_nm2

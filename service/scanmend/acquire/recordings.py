@@ -1,0 +1,168 @@
+"""Opens, resumes and closes the recordings of sessions.
+
+A session's folder holds its journal, and `receipt.json` once it has ended: a folder without one is a session that
+was cut off, and is taken up again when the service starts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from scanmend.acquire.ledger import Ledger, Verdict
+from scanmend.errors import InvalidInput, MalformedMessage, ProtocolError, RecordingError, RecordingNotWritable
+from scanmend.plan import ScanPlan
+from scanmend.record import (
+    EntryKind,
+    JournalSettings,
+    JournalWriter,
+    create_journal,
+    reopen_for_append,
+    scan,
+    session_path,
+)
+from scanmend.settings import Settings
+from scanmend.wire.header import FrameHeader
+from scanmend.wire.messages import Hello, Plan, Receipt, decode_client, encode
+
+log = logging.getLogger(__name__)
+
+RECEIPT_NAME = "receipt.json"
+
+
+@dataclass(slots=True)
+class Resumed:
+    """A session as its journal tells it."""
+
+    hello: Hello
+    opened_unix_ns: int
+    journal: JournalWriter
+    ledger: Ledger
+    plans: dict[int, ScanPlan]
+    damage: str
+
+
+def check_folder(folder: Path) -> None:
+    """Make the recordings folder, and see that files can be written in it.
+
+    Raises:
+        RecordingNotWritable: They cannot.
+    """
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        (folder / "sessions").mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise RecordingNotWritable(
+            f"The recordings folder {folder} cannot be written: {error.strerror}.",
+            mend="Give the service's user the right to write there, or name another folder with --data-dir.",
+        ) from error
+
+
+def has_recording(folder: Path, name: str) -> bool:
+    """Whether a session of this name was recorded before."""
+    return session_path(folder, name).is_dir()
+
+
+def open_recording(settings: Settings, folder: Path, hello: Hello, opened_unix_ns: int) -> JournalWriter:
+    """Begin the recording of a new session with its HELLO.
+
+    Raises:
+        RecordingError: It cannot be begun; the error says why.
+    """
+    journal = create_journal(folder, hello.session, hello.session_id, settings=_sizes(settings))
+    journal.append(EntryKind.SESSION, opened_unix_ns, [encode(hello)])
+    return journal
+
+
+def _sizes(settings: Settings) -> JournalSettings:
+    return JournalSettings(
+        segment_bytes=settings.segment_bytes, queue_bytes=settings.queue_bytes, reserve_bytes=settings.free_bytes
+    )
+
+
+def write_receipt(folder: Path, receipt: Receipt) -> None:
+    """Leave the receipt beside the journal, whole or not at all.
+
+    Raises:
+        RecordingError: The disk refused it.
+    """
+    path = session_path(folder, receipt.session) / RECEIPT_NAME
+    aside = path.with_name(f".{RECEIPT_NAME}.{os.getpid()}")
+    data = msgspec.json.format(msgspec.json.encode(receipt), indent=2)
+    try:
+        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(fd)
+        aside.rename(path)
+    except OSError as error:
+        raise RecordingError(
+            f"The receipt of session {receipt.session} could not be written: {error.strerror}.",
+            mend="The journal is whole; free some space in the recordings folder.",
+        ) from error
+
+
+def unfinished(folder: Path) -> Iterator[Path]:
+    """Folders of sessions that have a journal and no receipt."""
+    sessions = folder / "sessions"
+    if not sessions.is_dir():
+        return
+    for path in sorted(sessions.iterdir()):
+        if path.is_dir() and not path.is_symlink() and not (path / RECEIPT_NAME).exists():
+            if any(path.glob("journal-*.smj")):
+                yield path
+
+
+def resume(settings: Settings, folder: Path, path: Path) -> Resumed:
+    """Read a cut-off session from its journal, and go on writing where it stopped.
+
+    What had become of its frames before is not in the journal: each is counted as dropped, policy
+    `service_restarted`, so that the account stays whole; they are durable all the same.
+
+    Raises:
+        RecordingError: There is no session in it.
+    """
+    ledger = Ledger()
+    plans: dict[int, ScanPlan] = {}
+    hello: Hello | None = None
+    opened_unix_ns = 0
+    with scan(path) as found:
+        for entry in found:
+            head, _ = found.body(entry)
+            try:
+                if entry.kind is EntryKind.FRAME:
+                    _restore_frame(ledger, bytes(head))
+                elif entry.kind in (EntryKind.SESSION, EntryKind.PLAN):
+                    message = decode_client(bytes(head))
+                    if isinstance(message, Hello):
+                        hello, opened_unix_ns = message, entry.seq
+                    elif isinstance(message, Plan):
+                        plans[message.plan_id] = message.plan
+            except (ProtocolError, InvalidInput) as error:
+                log.error("%s, entry %d: %s", path.name, entry.index, error)
+    if hello is None:
+        raise RecordingError(
+            f"The journal of session {path.name} holds no session.",
+            mend="Move its folder away; nothing in it had been acknowledged.",
+        )
+    journal, report = reopen_for_append(folder, path.name, settings=_sizes(settings))
+    lost = report.entries_lost
+    damage = f"{lost} entries of the journal are damaged." if lost else ""
+    return Resumed(hello, opened_unix_ns, journal, ledger, plans, damage)
+
+
+def _restore_frame(ledger: Ledger, header_bytes: bytes) -> None:
+    header = FrameHeader.unpack(header_bytes, max_payload_bytes=1 << 62)
+    if ledger.judge(header.seq, header.payload_xxh3) is not Verdict.NEW:
+        raise MalformedMessage(f"Frame {header.seq} stands in the journal twice.")
+    ledger.take(header.seq, header.payload_xxh3, header.dropped_before)
+    ledger.make_durable(header.seq)
+    ledger.dropped["service_restarted"] += 1

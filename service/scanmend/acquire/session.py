@@ -1,0 +1,238 @@
+"""One session: its ledger, its plans, its journal, and the frames that wait.
+
+::
+
+    open ──silence──▶ detached ──frame, HELLO──▶ open
+      │ END                │ abandoned
+      ▼                    ▼
+    ending ──answered, durable──▶ ended
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import zmq
+
+from scanmend.acquire.jobs import InFlight, Job, Picture, Slots
+from scanmend.acquire.ledger import Ledger, Verdict
+from scanmend.acquire.meters import Meters
+from scanmend.errors import RecordingError
+from scanmend.ipc.console import PictureInfo
+from scanmend.plan import ScanPlan
+from scanmend.record import EntryKind, JournalWriter
+from scanmend.wire.header import FrameHeader
+from scanmend.wire.messages import (
+    Ack,
+    Delivery,
+    Hello,
+    NackCode,
+    Proposal,
+    Receipt,
+    Returns,
+)
+
+
+class SessionState(StrEnum):
+    """Where a session is in its life; the diagram is at the top of the module."""
+
+    OPEN = "open"
+    DETACHED = "detached"
+    ENDING = "ending"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndAsked:
+    """How the session is to end."""
+
+    count: int
+    dropped: int
+    checksum: int
+    reason: str
+    asked_mono_ns: int
+
+
+@dataclass(slots=True)
+class Live:
+    """The newest picture for the page."""
+
+    number: int = 0
+    info: PictureInfo | None = None
+    picture: Picture | None = None
+    samples: zmq.Frame | None = None
+    """A full raster as it came, where no engine made a picture of it."""
+    fetched: bool = True
+    wanted_until_mono_ns: int = 0
+    next_mono_ns: int = 0
+
+
+@dataclass(slots=True)
+class Session:
+    """All that acquire knows of a session; `Reception` and `EngineDesk` act on it."""
+
+    hello: Hello
+    opened_unix_ns: int
+    slots: Slots
+    max_frame_bytes: int
+    credit_frames: int
+    journal: JournalWriter | None = None
+    state: SessionState = SessionState.OPEN
+    peer: bytes | None = None
+    heard_mono_ns: int = 0
+    ledger: Ledger = field(default_factory=Ledger)
+    plans: dict[int, ScanPlan] = field(default_factory=dict)
+    meters: Meters = field(default_factory=Meters)
+    live: Live = field(default_factory=Live)
+    in_flight: InFlight = field(default_factory=InFlight)
+    waiting: deque[Job] = field(default_factory=deque)
+    """Received, not yet given to the engine."""
+    answers: deque[Callable[[], bool]] = field(default_factory=deque)
+    """Messages that the client has not taken yet; each gives whether it went."""
+    proposals: dict[int, Proposal] = field(default_factory=dict)
+    """Open ones."""
+    proposals_made: int = 0
+    executed: dict[str, int] = field(default_factory=dict)
+    end: EndAsked | None = None
+    receipt: Receipt | None = None
+    dose_e_per_nm2: float | None = None
+    dose_max_e_per_nm2: float | None = None
+    summary_asked: bool = False
+    summary_known: bool = False
+    recording_failed: RecordingError | None = None
+    exposure_frames: int = 0
+    """Frames that the engine has added to the exposure."""
+    model: str = ""
+    provider: str = ""
+    coverage: float | None = None
+    sigma_mean: float | None = None
+    credit_until: int = 0
+    slots_closed: bool = False
+    ack_due: bool = False
+    _appended: deque[tuple[int, int]] = field(default_factory=deque)
+    """(journal entry, seq) of frames that are not durable yet, in order."""
+
+    @property
+    def name(self) -> str:
+        """The session's name."""
+        return self.hello.session
+
+    @property
+    def id(self) -> int:
+        """The session's id."""
+        return self.hello.session_id
+
+    @property
+    def channel_index(self) -> int:
+        """Which channel is restored."""
+        names = [channel.name for channel in self.hello.channels]
+        return names.index(self.hello.restore_channel) if self.hello.restore_channel else 0
+
+    @property
+    def needs_engine(self) -> bool:
+        """Whether its frames are restored at all."""
+        return self.hello.returns is not Returns.NONE or self.hello.rescan is not None
+
+    @property
+    def resume_from(self) -> int:
+        """The first number that is not held safely."""
+        durable = self.hello.delivery is Delivery.DURABLE
+        return self.ledger.durable_upto if durable else self.ledger.received_upto
+
+    def check_frame(self, header: FrameHeader) -> NackCode | None:
+        """Whether a frame belongs to this session as it was announced; None if it does."""
+        channels = self.hello.channels
+        if header.channels != len(channels) or any(header.dtype != channel.dtype for channel in channels):
+            return NackCode.DTYPE
+        plan = self.plans.get(header.plan_id)
+        if plan is None:
+            return NackCode.UNKNOWN_PLAN
+        if header.first_point + header.points > plan.points:
+            return NackCode.BEYOND_PLAN
+        return None
+
+    def judge(self, header: FrameHeader) -> Verdict:
+        """What the ledger says of a frame."""
+        return self.ledger.judge(header.seq, header.payload_xxh3)
+
+    def take(self, job: Job) -> None:
+        """Receive a checked, new frame: count it, record it, queue it.
+
+        Raises:
+            RecordingError: It cannot be recorded; it is not counted.
+        """
+        header = job.header
+        if self.journal is not None:
+            index = self.journal.append(
+                EntryKind.FRAME, header.seq, [job.header_bytes, job.payload.buffer], tail_xxh3=header.payload_xxh3
+            )
+            self._appended.append((index, header.seq))
+        self.ledger.take(header.seq, header.payload_xxh3, header.dropped_before)
+        self.meters.came(job.received_mono_ns, header.payload_bytes)
+        self.waiting.append(job)
+
+    def note_durable(self) -> None:
+        """Ask the journal how far it has got."""
+        if self.journal is None:
+            return
+        durable = self.journal.durable_index
+        while self._appended and self._appended[0][0] <= durable:
+            self.ledger.make_durable(self._appended.popleft()[1])
+            self.ack_due = True
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the identities ask for durable frames."""
+        return self.hello.record
+
+    @property
+    def all_durable(self) -> bool:
+        """Whether nothing waits for the disk, or ever will be on it."""
+        return not self._appended or self.recording_failed is not None
+
+    # Credit ----------------------------------------------------------------------------------------------------------
+
+    def ack(self) -> Ack:
+        """The acknowledgement as of now; grants what credit there is."""
+        room, paused = self._room()
+        granted = self.ledger.seen + room
+        if self.state in (SessionState.OPEN, SessionState.DETACHED) and granted > self.credit_until:
+            self.credit_until = granted
+        self.ack_due = False
+        holes = []
+        for hole in self.ledger.holes():
+            holes.append(hole)
+            if len(holes) == 32:
+                break
+        return Ack(
+            session_id=self.id,
+            received_upto=self.ledger.received_upto,
+            durable_upto=self.ledger.durable_upto if self.recorded else 0,
+            credit_until=self.credit_until,
+            holes=holes,
+            paused=paused,
+        )
+
+    def _room(self) -> tuple[int, str]:
+        """How many frames more may come, and why there is no room where there is none."""
+        if self.recording_failed is not None:
+            return 0, f"recording failed: {self.recording_failed.message}"
+        room = self.credit_frames - self.ledger.unanswered
+        why = "waiting for the restoration" if room <= 0 else ""
+        if self.journal is not None:
+            frames = self.journal.room_bytes // (self.max_frame_bytes + 4096)
+            if frames < room:
+                room, why = frames, "waiting for the disk" if frames <= 0 else ""
+        return max(0, room), why
+
+    @property
+    def paused(self) -> str:
+        """Why credit is held back; empty while it flows."""
+        return self._room()[1]
+
+    def credit_grew(self) -> bool:
+        """Whether an ACK now would give the client at least a quarter of its credit more."""
+        return self.ledger.seen + self._room()[0] >= self.credit_until + max(1, self.credit_frames // 4)
