@@ -23,7 +23,7 @@ from pathlib import Path
 from types import FrameType
 
 from scanmend.errors import ConfigurationError
-from scanmend.ipc import HeartbeatBoard, RunDir
+from scanmend.ipc import HeartbeatBoard, RunDir, remove_stale_run_dirs
 from scanmend.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -124,6 +124,7 @@ class Supervisor:
         Raises:
             ConfigurationError: No room for the run directory.
         """
+        remove_stale_run_dirs()
         self._run_dir = RunDir.create()
         self._board = HeartbeatBoard.create(self.run_dir / "heartbeat", self.NAMES)
         settings_path = self.run_dir / "settings.json"

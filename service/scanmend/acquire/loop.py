@@ -65,7 +65,7 @@ class Acquire:
         check_libzmq()
         router = self._zmq.socket(zmq.ROUTER)
         configure_router(router, max_part_bytes=self.settings.max_part_bytes)
-        address = f"tcp://{self.settings.host}:{self.settings.port or '*'}"
+        address = self._tidy_up() or f"tcp://{self.settings.host}:{self.settings.port or '*'}"
         try:
             router.bind(address)
         except zmq.ZMQError as error:
@@ -85,9 +85,7 @@ class Acquire:
             started_unix_ns=self.clock.unix_ns(),
             address=router.getsockopt_string(zmq.LAST_ENDPOINT),
         )
-        bell_path = self.run_dir / "engine.sock"
-        bell_path.unlink(missing_ok=True)  # left by an acquire that was killed
-        self._desk = EngineDesk(self._context, Listener(bell_path))
+        self._desk = EngineDesk(self._context, Listener(self.run_dir / "engine.sock"))
         self._reception = Reception(self._context, self._desk)
         self._console = ConsoleDesk(self._context, self._desk, console)
         self._open_recordings()
@@ -100,6 +98,14 @@ class Acquire:
         aside.write_text(self._context.address)
         aside.rename(self.run_dir / "acquire.address")
         log.info("listening for microscopes at %s", self._context.address)
+
+    def _tidy_up(self) -> str:
+        """Remove what an acquire that was killed left in the run directory; gives the address it listened at."""
+        for pattern in ("ring-*", "plan-*", "engine.sock"):
+            for path in self.run_dir.glob(pattern):
+                path.unlink(missing_ok=True)
+        before = self.run_dir / "acquire.address"
+        return before.read_text() if before.exists() else ""
 
     def _open_recordings(self) -> None:
         if not self.settings.allow_recording:

@@ -1,0 +1,143 @@
+"""The ledger against a model of thirty lines that keeps everything in plain sets."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+import xxhash
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from scanmend.acquire.ledger import Ledger, Verdict
+
+OUTCOMES = ("restored", "passed", "dropped")
+
+
+class Model:
+    """What a ledger is, without any cleverness."""
+
+    def __init__(self) -> None:
+        self.received: dict[int, int] = {}
+        self.rejected: dict[int, int] = {}
+        self.durable: set[int] = set()
+        self.outcomes: dict[int, str] = {}
+        self.duplicates = self.conflicts = self.dropped_before = 0
+
+    @property
+    def seen(self) -> dict[int, int]:
+        return self.received | self.rejected
+
+    def first_missing(self, members: set[int]) -> int:
+        return next(n for n in range(len(members) + 1) if n not in members)
+
+    def holes(self) -> list[int]:
+        return [n for n in range(max(self.seen, default=-1)) if n not in self.seen]
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Frames come late, twice, in another order, damaged by a second sender, or never."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.ledger, self.model = Ledger(), Model()
+
+    @rule(
+        seq=st.integers(0, 40),
+        checksum=st.sampled_from([1, 2, 2**64 - 1]),
+        dropped=st.integers(0, 3),
+        reject=st.booleans(),
+    )
+    def frame(self, seq: int, checksum: int, dropped: int, reject: bool) -> None:
+        verdict = self.ledger.judge(seq, checksum)
+        if seq not in self.model.seen:
+            assert verdict is Verdict.NEW
+            if reject:
+                self.ledger.reject(seq, checksum, "dtype", dropped)
+                self.model.rejected[seq] = checksum
+            else:
+                self.ledger.take(seq, checksum, dropped)
+                self.model.received[seq] = checksum
+            self.model.dropped_before += dropped
+        elif self.model.seen[seq] == checksum:
+            assert verdict is Verdict.DUPLICATE
+            self.model.duplicates += 1
+        else:
+            assert verdict is Verdict.CONFLICT
+            self.model.conflicts += 1
+
+    @precondition(lambda self: set(self.model.received) - self.model.durable)
+    @rule(data=st.data())
+    def disk(self, data: st.DataObject) -> None:
+        seq = data.draw(st.sampled_from(sorted(set(self.model.received) - self.model.durable)))
+        self.ledger.make_durable(seq)
+        self.model.durable.add(seq)
+
+    @precondition(lambda self: set(self.model.received) - set(self.model.outcomes))
+    @rule(data=st.data(), outcome=st.sampled_from(OUTCOMES))
+    def answer(self, data: st.DataObject, outcome: str) -> None:
+        seq = data.draw(st.sampled_from(sorted(set(self.model.received) - set(self.model.outcomes))))
+        self.model.outcomes[seq] = outcome
+        if outcome == "restored":
+            self.ledger.restored_out += 1
+        elif outcome == "passed":
+            self.ledger.passed_through["deadline"] += 1
+        else:
+            self.ledger.dropped["superseded"] += 1
+
+    @rule()
+    def live_picture(self) -> None:
+        self.ledger.live_in += 1
+        self.ledger.live_dropped += 1
+
+    @invariant()
+    def agrees(self) -> None:
+        ledger, model = self.ledger, self.model
+        assert ledger.received_upto == model.first_missing(set(model.seen))
+        assert ledger.durable_upto == model.first_missing(model.durable | set(model.rejected))
+        assert [n for first, last in ledger.holes() for n in range(first, last)] == model.holes()
+        assert (ledger.received, ledger.durable) == (len(model.received), len(model.durable))
+        assert ledger.seen == len(model.seen)
+        assert ledger.rejected.total() == len(model.rejected)
+        assert (ledger.duplicates, ledger.conflicts) == (model.duplicates, model.conflicts)
+        assert ledger.unanswered == len(model.received) - len(model.outcomes)
+        assert ledger.dropped_by_client == model.dropped_before
+
+    @invariant()
+    def balances_when_all_is_accounted_for(self) -> None:
+        model = self.model
+        count = max(model.seen, default=-1) + 3
+        gaps = count - len(model.seen)
+        assert sum(last - first for first, last in self.ledger.missing(count)) == gaps
+        durable = self.ledger.balances(count, model.dropped_before, recorded=True)
+        received = self.ledger.balances(count, model.dropped_before, recorded=False)
+        answered = len(model.outcomes) == len(model.received)
+        assert received == answered
+        assert durable == (answered and model.durable == set(model.received))
+
+
+TestLedger = LedgerMachine.TestCase
+TestLedger.settings = settings(
+    max_examples=200, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+
+def test_checksum_is_over_the_payload_checksums_in_order() -> None:
+    ledger = Ledger()
+    for seq in (2, 0, 1):
+        ledger.take(seq, 1000 + seq)
+    assert ledger.checksum(3) == xxhash.xxh3_64_intdigest(struct.pack("<3Q", 1000, 1001, 1002))
+
+
+def test_a_number_beyond_any_credit_is_not_taken() -> None:
+    assert Ledger().judge(1 << 40, 0) is Verdict.TOO_FAR
+
+
+@pytest.mark.parametrize(("dropped", "balanced"), [(4, True), (3, False)])
+def test_frames_that_the_client_dropped_must_agree_with_its_end(dropped: int, balanced: bool) -> None:
+    ledger = Ledger()
+    ledger.take(0, 7, dropped_before=4)
+    ledger.make_durable(0)
+    ledger.restored_out += 1
+    assert ledger.balances(1, dropped, recorded=True) is balanced
