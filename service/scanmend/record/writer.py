@@ -134,7 +134,7 @@ class JournalWriter:
         return max(0, self.settings.queue_bytes - self._held_bytes)
 
     def has_room(self, body_bytes: int) -> bool:
-        """Whether an entry with such a body may be appended now."""
+        """Whether an entry with such a body may be appended now; never for one larger than the whole queue."""
         return self._state is JournalState.OPEN and stored_bytes(body_bytes) <= self.room_bytes
 
     def append(self, kind: EntryKind, seq: int, parts: Sequence[Buffer], *, tail_xxh3: int | None = None) -> int:
