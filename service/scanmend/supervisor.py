@@ -90,7 +90,7 @@ class Child:
 
 
 class Supervisor:
-    """Runs the service: `startup`, `main_loop`, `shutdown`, in this order.
+    """Runs the service: `startup`, `turn` again and again, `shutdown`.
 
     Args:
         settings: Of all processes.
@@ -140,21 +140,19 @@ class Supervisor:
         """Begin to drain; asked a second time, end everything at once. May be called from a signal handler."""
         self._signals += 1
 
-    def main_loop(self, *, until: float | None = None) -> None:
-        """Look after the processes until the service is asked to stop, or fails.
+    @property
+    def stop_asked(self) -> bool:
+        """Whether `ask_to_stop` was called."""
+        return self._signals > 0
 
-        Args:
-            until: Come back at this `time.monotonic`, for callers that do other things in between.
-        """
-        while self._signals == 0 and self.state not in (ServiceState.FAILED, ServiceState.STOPPED):
-            for child in self.children.values():
-                self._look_after(child)
-            if self.state is ServiceState.STARTING and self.ready:
-                self.state = ServiceState.RUNNING
-                self._note()
-            if until is not None and time.monotonic() >= until:
-                return
-            time.sleep(TURN_S)
+    def turn(self) -> None:
+        """Look after the processes once, and wait a tenth of a second."""
+        for child in self.children.values():
+            self._look_after(child)
+        if self.state is ServiceState.STARTING and self.ready:
+            self.state = ServiceState.RUNNING
+            self._note()
+        time.sleep(TURN_S)
 
     @property
     def ready(self) -> bool:
@@ -176,6 +174,11 @@ class Supervisor:
         path = self.run_dir / "web.json"
         return int(json.loads(path.read_text())["port"]) if path.exists() else None
 
+    @property
+    def pids(self) -> dict[str, int]:
+        """The processes as they are now."""
+        return {name: child.process.pid for name, child in self.children.items() if child.process is not None}
+
     def _look_after(self, child: Child) -> None:
         board = self._board
         if board is None:
@@ -191,6 +194,8 @@ class Supervisor:
         code = child.exit_code
         if code == EXIT_CONFIGURATION:
             self._fail(f"{child.name} cannot start with these settings; its message is above.")
+            return
+        if self.state is ServiceState.FAILED:
             return
         now = time.monotonic()
         child.deaths_mono_s.append(now)
