@@ -1,0 +1,176 @@
+"""The models there are: one ONNX file, one manifest and one golden answer each, in one folder.
+
+A model is believed only when its bytes are those that the manifest names (of 300 damaged copies of an ONNX file, 80
+were loaded by a runtime without complaint), and it goes live only after its self-test.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from scanmend.errors import ModelCorrupt, ModelNotFound
+
+MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
+"""What a model may be called; the name is also a file's."""
+
+MAX_MODEL_BYTES = 1 << 30
+MAX_MANIFEST_BYTES = 1 << 20
+MAX_GOLDEN_BYTES = 1 << 26
+
+FALLBACK = "pushpull"
+"""The model that steps in for another one that fails."""
+
+PASS_THROUGH = "identity"
+"""The model that restores nothing; it is used only where it is asked for by name."""
+
+INPUTS = ("values", "weight", "units_per_electron", "read_variance")
+OUTPUTS = ("estimate", "sigma")
+
+Arrays = Mapping[str, npt.NDArray[np.float32]]
+
+
+class Golden(msgspec.Struct, frozen=True, kw_only=True):
+    """The file that holds a question and its answer, and how near an answer must come."""
+
+    file: str
+    sha256: str
+    rtol: float = 1e-3
+    atol: float = 1e-4
+
+
+class Gate(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a faster arithmetic may cost, against float32."""
+
+    max_psnr_drop_db: float = 0.1
+    max_abs_error_rel: float = 0.02
+    """Largest difference of a pixel, over the range of the picture."""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model's JSON file says; what it says beyond this is for people."""
+
+    name: str
+    version: str
+    kind: str
+    """`classical`: an algorithm without weights; `learned`: a trained network."""
+    summary: str
+    file: str
+    sha256: str
+    opset: int
+    receptive_field_px: int
+    """How far tiles must overlap for a tiled restoration to agree with a whole one."""
+    golden: Golden
+    gate: Gate = Gate()
+    licence: str = ""
+    card: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model whose files are the ones in its manifest, in memory."""
+
+    manifest: Manifest
+    onnx: bytes
+    question: Arrays
+    """Inputs of the self-test, by `INPUTS`."""
+    answer: Arrays
+    """Outputs that they must give, by `OUTPUTS`."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.manifest.name
+
+
+class Catalogue:
+    """A folder of models.
+
+    Args:
+        folder: Where; the folder that ships with Scanmend where it is None.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = Path(str(resources.files("scanmend_models") / "catalogue")) if folder is None else folder
+
+    def names(self) -> list[str]:
+        """The models that have a manifest, in alphabetical order."""
+        return sorted(path.stem for path in self.folder.glob("*.json") if MODEL_NAME.match(path.stem))
+
+    def manifest(self, name: str) -> Manifest:
+        """Read a manifest.
+
+        Raises:
+            ModelNotFound: No such model; the text names those that there are.
+            ModelCorrupt: The manifest cannot be believed.
+        """
+        if name not in self.names():
+            raise ModelNotFound(
+                f"There is no model called {name!r}.", mend=f"Use one of: auto, {', '.join(self.names()) or '(none)'}."
+            )
+        data = self._read(name, f"{name}.json", MAX_MANIFEST_BYTES)
+        try:
+            manifest = msgspec.json.decode(data, type=Manifest)
+        except msgspec.DecodeError as error:
+            raise _corrupt(name, f"its manifest cannot be read: {error}") from error
+        if manifest.name != name or manifest.receptive_field_px < 0:
+            raise _corrupt(name, "its manifest is another model's, or has a negative receptive field")
+        return manifest
+
+    def load(self, name: str) -> Model:
+        """Read a model, and check that every byte is the one that its manifest names.
+
+        Raises:
+            ModelNotFound: No such model; the text names those that there are.
+            ModelCorrupt: A file is missing, is a link, or is not the one in the manifest.
+        """
+        manifest = self.manifest(name)
+        onnx = self._checked(manifest, manifest.file, manifest.sha256, MAX_MODEL_BYTES)
+        golden = self._checked(manifest, manifest.golden.file, manifest.golden.sha256, MAX_GOLDEN_BYTES)
+        try:
+            with np.load(io.BytesIO(golden), allow_pickle=False) as data:
+                arrays = {key: np.ascontiguousarray(data[key], dtype=np.float32) for key in (*INPUTS, *OUTPUTS)}
+        except (ValueError, KeyError, OSError) as error:
+            raise _corrupt(name, f"its golden answer cannot be read: {error}") from error
+        return Model(
+            manifest,
+            onnx,
+            {key: arrays[key] for key in INPUTS},
+            {key: arrays[key] for key in OUTPUTS},
+        )
+
+    def _checked(self, manifest: Manifest, file: str, sha256: str, limit: int) -> bytes:
+        if Path(file).name != file or not file.startswith(f"{manifest.name}."):
+            raise _corrupt(manifest.name, f"its manifest names the file {file!r}")
+        data = self._read(manifest.name, file, limit)
+        if hashlib.sha256(data).hexdigest() != sha256.lower():
+            raise _corrupt(manifest.name, f"{file} is not the file that its manifest names (sha256 differs)")
+        return data
+
+    def _read(self, name: str, file: str, limit: int) -> bytes:
+        try:
+            descriptor = os.open(self.folder / file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with os.fdopen(descriptor, "rb") as opened:
+                found = os.fstat(opened.fileno())
+                if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
+                    raise _corrupt(name, f"{file} is not a plain file of at most {limit} bytes")
+                return opened.read()
+        except OSError as error:
+            raise _corrupt(name, f"{file} cannot be read: {error.strerror}") from error
+
+
+def _corrupt(name: str, reason: str) -> ModelCorrupt:
+    return ModelCorrupt(
+        f"Model {name} is not used: {reason}.", mend="Install Scanmend again, or take the model out of the catalogue."
+    )

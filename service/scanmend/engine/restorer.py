@@ -1,0 +1,196 @@
+"""`Restorer`: a model, loaded, that restores exposures in any program."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from scanmend.engine import tune
+from scanmend.engine.assess import Assessment, assess
+from scanmend.engine.catalogue import FALLBACK, PASS_THROUGH, Catalogue, Model
+from scanmend.engine.noise import Noise, estimate_noise
+from scanmend.engine.runtimes import Picture, Runtime
+from scanmend.engine.tiling import TILE_PX, needs_tiles, run_tiled
+from scanmend.errors import ExposureError, ModelError, ModelNotFound
+from scanmend.exposure import Exposure
+from scanmend.ipc.engine_link import ModelInfo
+from scanmend.restoration import FloatPicture, Restoration
+
+log = logging.getLogger(__name__)
+
+AUTO = "auto"
+RUNTIMES = ("onnxruntime", "openvino")
+
+
+class Restorer:
+    """Restores exposures with one model; made by `load`, used by one thread.
+
+    >>> restorer = Restorer.load("auto", threads=2)
+    >>> mended = restorer.restore(exposure)
+    """
+
+    def __init__(self, model: Model, choice: tune.Choice) -> None:
+        self.model = model
+        self._choice = choice
+        self._runtime: Runtime = choice.runtime
+        info, manifest = choice.runtime.info, model.manifest
+        self.info = ModelInfo(
+            name=manifest.name,
+            version=manifest.version,
+            sha256=manifest.sha256,
+            kind=manifest.kind,
+            summary=manifest.summary,
+            card=manifest.card,
+            runtime=info.runtime,
+            provider=info.provider,
+            precision=info.precision,
+            live=True,
+            tuned_ms=choice.tuned_ms,
+        )
+        """The model, and what really executes it."""
+
+    @classmethod
+    def load(
+        cls,
+        name: str = AUTO,
+        *,
+        threads: int = 2,
+        runtimes: Sequence[str] = RUNTIMES,
+        tune_s: float = 0.0,
+        catalogue: Path | None = None,
+        beat: Callable[[], None] = lambda: None,
+    ) -> Restorer:
+        """Load a model that passes its self-test.
+
+        Args:
+            name: A name from the catalogue; `auto` takes the best model that works: learned ones before classical.
+            threads: Threads on the processor; 0 for whatever is fastest.
+            runtimes: Runtimes that may be used, the preferred one first.
+            tune_s: About how long to look for the fastest runtime, in seconds; 0 takes the first that works.
+            catalogue: Folder of models; None for those that ship with Scanmend.
+            beat: Called between the steps of a long load.
+
+        Raises:
+            ModelNotFound: No such name; the text lists those that there are.
+            ModelCorrupt: The file is not the one in its manifest.
+            ModelFailedSelfTest: The model does not give its golden answer.
+            RuntimeUnavailable: No runtime here can execute it.
+            MissingExtra: No runtime is installed.
+        """
+        found = Catalogue(catalogue)
+        problem: ModelError | None = None
+        for candidate in ranked(found) if name == AUTO else [name]:
+            try:
+                model = found.load(candidate)
+                choice = tune.choose(model, runtimes=runtimes, threads=threads, tune_s=tune_s, beat=beat)
+                return cls(model, choice)
+            except ModelError as error:
+                log.warning("%s", error)
+                problem = error
+        raise problem or ModelNotFound("The catalogue holds no model.", mend="Install Scanmend again.")
+
+    def restore(self, exposure: Exposure) -> Restoration:
+        """Restore an exposure of any size.
+
+        Raises:
+            ExposureError: Values beyond the range of float32.
+            ModelError: The model failed, or gave something that no picture can be.
+        """
+        start = time.perf_counter()
+        picture = picture_of(exposure)
+        estimate, sigma = np.empty((2, *exposure.shape), dtype=np.float32)
+        self.restore_into(picture, estimate, sigma)
+        manifest = self.model.manifest
+        return Restoration(
+            image=estimate,
+            sigma=sigma,
+            model=manifest.name,
+            model_version=manifest.version,
+            sha256=manifest.sha256,
+            provider=self.info.provider,
+            elapsed_ms=1e3 * (time.perf_counter() - start),
+        )
+
+    def restore_into(
+        self,
+        picture: Picture,
+        estimate: FloatPicture,
+        sigma: FloatPicture,
+        *,
+        beat: Callable[[], None] = lambda: None,
+    ) -> Assessment:
+        """Restore into memory of the caller's.
+
+        Args:
+            picture: The inputs.
+            estimate: `(ny, nx)`, contiguous; filled, also where an error is raised.
+            sigma: `(ny, nx)`, contiguous; filled, also where an error is raised.
+            beat: Called between tiles.
+
+        Raises:
+            ModelError: The model failed, or gave something that no picture can be.
+        """
+        if needs_tiles(picture.values.shape):
+            overlap = self.model.manifest.receptive_field_px
+            run_tiled(self._runtime.run, picture, estimate, sigma, overlap_px=overlap, beat=beat)
+        else:
+            self._runtime.run(picture, estimate, sigma)
+        return assess(picture, estimate, sigma)
+
+    def warm_up(self, shape: tuple[int, int]) -> None:
+        """Prepare for fields of this shape, so that the first frame is not slower than the second.
+
+        Raises:
+            ModelError: The runtime gave up.
+        """
+        self._runtime.warm_up((min(shape[0], TILE_PX), min(shape[1], TILE_PX)))
+
+    def close(self) -> None:
+        """Let go of the model's memory."""
+        self._runtime.close()
+
+
+def ranked(catalogue: Catalogue) -> list[str]:
+    """The models that `auto` tries, the best first: learned, then classical; never the one that restores nothing."""
+
+    def rank(name: str) -> tuple[bool, bool, str]:
+        try:
+            kind = catalogue.manifest(name).kind
+        except ModelError:
+            kind = ""
+        return (kind != "learned", name != FALLBACK, name)
+
+    return sorted((name for name in catalogue.names() if name != PASS_THROUGH), key=rank)
+
+
+def picture_of(exposure: Exposure) -> Picture:
+    """The inputs of a model: what an exposure holds, and its noise, estimated where it is not known.
+
+    Raises:
+        ExposureError: Values beyond the range of float32.
+    """
+    with np.errstate(over="ignore"):
+        values, weight = exposure.values, exposure.weight
+    if not (np.isfinite(values.min()) and np.isfinite(values.max())):
+        raise ExposureError("The exposure holds values beyond the range of float32.", mend="Scale them down.")
+    noise = noise_of(exposure, values, weight)
+    return Picture(
+        values=values,
+        weight=weight,
+        units_per_electron=noise.units_per_electron,
+        read_variance=noise.read_variance,
+    )
+
+
+def noise_of(exposure: Exposure, values: FloatPicture, weight: FloatPicture) -> Noise:
+    """What the instrument says of its noise, or what the data say."""
+    known = exposure.units_per_electron
+    read_variance = exposure.read_noise**2
+    if known is not None:
+        return Noise(known, read_variance)
+    found = estimate_noise(values, weight)
+    return Noise(found.units_per_electron, max(found.read_variance, read_variance))
