@@ -44,6 +44,9 @@ class Walk:
     STEP_NS = 20e6
     """Time between drawn places in nanoseconds; between them the walk goes straight."""
 
+    BLOCK = 4096
+    """Places that are drawn at once: 82 s."""
+
     def __init__(self, rng: np.random.Generator, per_sqrt_s: float) -> None:
         """Start the walk.
 
@@ -62,10 +65,9 @@ class Walk:
             return np.zeros_like(times_ns)
         position = times_ns / self.STEP_NS
         needed = int(position.max(initial=0.0)) + 2
-        if needed > len(self._places):
-            # In blocks of a fixed size, so that the walk does not depend on when it was asked.
-            missing = -(-(needed - len(self._places)) // 256) * 256
-            steps = self._rng.standard_normal(missing) * self._step
+        while needed > len(self._places):
+            # In blocks that do not depend on when the walk is asked, so that its places do not either.
+            steps = self._rng.standard_normal(self.BLOCK) * self._step
             self._places = np.concatenate([self._places, self._places[-1] + np.cumsum(steps)])
         knot = position.astype(np.int64)
         part = position - knot

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import logging
 import struct
+import warnings
 import zlib
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -232,7 +233,8 @@ def _tiff(path: Path) -> npt.NDArray[np.generic]:
 
 def _with_pillow(path: Path) -> npt.NDArray[np.generic]:
     try:
-        with Image.open(path) as image:
+        # Pillow warns of damage that it then fails on, or that does not reach the pixels.
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             return np.asarray(image.convert("L") if image.mode in ("P", "1", "CMYK", "YCbCr") else image)
     except UnidentifiedImageError as error:
         raise ValueError("it is not a picture, or is damaged") from error

@@ -56,6 +56,9 @@ KINDS: dict[str, Kind] = {
 }
 """Every procedural specimen by name."""
 
+LEAST_SIDE_PX = 16
+"""Smaller fields are corners of one of this size."""
+
 CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("nanoparticles", "shading"): ("haadf", "se"),
     ("cells", "contrast"): ("dark", "bright"),
@@ -87,7 +90,9 @@ class DrawnSpecimen:
     def draw(self, shape: tuple[int, int], pixel_size_nm: float) -> Drawing:
         """Draw the picture with its ground truth; see `Specimen.render` for the arguments and errors."""
         check_grid(shape, pixel_size_nm)
-        return KINDS[self.kind].draw(self.seed, shape, pixel_size_nm, **self.options)
+        room = (max(shape[0], LEAST_SIDE_PX), max(shape[1], LEAST_SIDE_PX))
+        drawing = KINDS[self.kind].draw(self.seed, room, pixel_size_nm, **self.options)
+        return drawing if room == shape else replace(drawing, image=drawing.image[: shape[0], : shape[1]].copy())
 
     def render(self, shape: tuple[int, int], pixel_size_nm: float) -> npt.NDArray[np.float32]:
         """Draw the picture; see `Specimen.render`."""

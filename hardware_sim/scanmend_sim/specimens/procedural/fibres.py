@@ -74,7 +74,7 @@ def draw(seed: int, shape: tuple[int, int], pixel_size_nm: float, *, count: floa
         radius = float(np.clip(0.5 * unit * rng.lognormal(0.0, 0.4), 0.8, 0.2 * min(shape)))
         path = _path(rng, shape, 0.5)
         depth = -8.0 * unit * (1.0 - (index + 1) / max(count, 1.0)) + 0.8 * unit * rng.standard_normal()
-        sag = np.convolve(rng.standard_normal(len(path)), np.hanning(301), mode="same")
+        sag = np.convolve(rng.standard_normal(len(path)), np.hanning(min(301, len(path))), mode="same")
         base = depth + 0.5 * unit * sag / max(float(np.abs(sag).max()), 1e-9)
         _lay(height, path, base, radius)
         middles.append((*path[len(path) // 2], 2 * radius))
