@@ -16,6 +16,7 @@ Each error says what is wrong and, in `mend`, what the reader can do about it::
     │   └── SessionRefused                    the service answered, and said no
     ├── SessionProblem                        a session that cannot go on
     │   ├── SessionClosed                     used after its end
+    │   ├── SessionPaused                     it waits for longer than the caller would
     │   └── FrameRejected                     a frame that the service will never take
     ├── RecordingError                        the journal or a recording
     │   ├── RecordingFull                     no room left
@@ -112,6 +113,10 @@ class SessionProblem(ScanmendError):
 
 class SessionClosed(SessionProblem):
     """A session was used after its end."""
+
+
+class SessionPaused(SessionProblem):
+    """A session waits, for credit, for its reader or for its receipt, for longer than the caller would."""
 
 
 class FrameRejected(SessionProblem):

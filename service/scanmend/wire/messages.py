@@ -144,6 +144,9 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="HELLO", tag_field="t
     """Name of the rescan policy; None for no proposals."""
     capabilities: Capabilities = Capabilities()
     """What the instrument can run; proposals keep to it."""
+    held_from: U63 = 0
+    """The first sequence number that the client could still resend. A service that was started anew and does not
+    know the frames below it counts them as gaps, and does not wait for them."""
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="WELCOME", tag_field="type"):

@@ -1,0 +1,15 @@
+"""Clients of the native protocol: one core without sockets, a blocking and an asyncio shell around it.
+
+>>> with Client() as client, client.session("gold-1", Field(shape=(512, 512), pixel_size_nm=0.5)) as session:
+...     session.send(image)                       # uint16, (512, 512)
+...     for restored in session:
+...         show(restored.image, restored.sigma)
+"""
+
+from scanmend.client.aio import AsyncClient, AsyncSession
+from scanmend.client.face import SessionStats
+from scanmend.client.options import SessionOptions
+from scanmend.client.restored import Restored
+from scanmend.client.sync import Client, Session
+
+__all__ = ["AsyncClient", "AsyncSession", "Client", "Restored", "Session", "SessionOptions", "SessionStats"]

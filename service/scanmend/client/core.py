@@ -1,0 +1,414 @@
+"""The client's side of the protocol as a pure state machine: no socket, no thread, no clock of its own.
+
+A shell owns the socket. It hands in what came (`feed`), lets time pass (`tick`), and sends what is due::
+
+    while (parts := core.outgoing()) is not None:
+        socket.send_multipart(parts)
+        core.sent()
+
+State chart::
+
+    GREETING ──WELCOME──▶ OPEN ──RECEIPT──▶ ENDED
+      │  ▲                 │
+      │  └─ no_session, or ┘
+      │     1 s of silence with something owed
+      └──REFUSE──▶ FAILED
+
+In GREETING only HELLO goes out. A WELCOME that takes a session up again tells from where to resend: if the service
+is the same process (`boot_id`), it still has what it acknowledged as received; if not, only what it holds safely.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+
+import msgspec
+import numpy as np
+import xxhash
+
+from scanmend.client.answers import Answers
+from scanmend.client.plans import PlanBook
+from scanmend.client.proposals import ProposalBook
+from scanmend.client.restored import Restored, read_restored
+from scanmend.client.ring import FrameRing, RingFrame
+from scanmend.client.samples import Piece
+from scanmend.errors import (
+    FrameRejected,
+    PlanError,
+    ProtocolError,
+    RecordingError,
+    ScanmendError,
+    SessionClosed,
+    SessionRefused,
+)
+from scanmend.plan import ScanPlan
+from scanmend.wire.header import FrameFlag, FrameHeader, RestoredHeader, xxh3
+from scanmend.wire.messages import (
+    RETRIABLE,
+    Ack,
+    Command,
+    End,
+    ExecutedStatus,
+    Hello,
+    Nack,
+    NackCode,
+    Proposal,
+    Receipt,
+    Refuse,
+    Returns,
+    Welcome,
+    decode_service,
+    encode,
+)
+
+SILENCE_S = 1.0
+"""Silence of the service after which HELLO, or END, is said again."""
+
+GREETING_PAUSE_S = 0.5
+"""Time between two HELLOs while none is answered."""
+
+CREDIT_PAUSE_S = 0.05
+"""A frame that was sent beyond the credit is tried again after this."""
+
+Parts = Sequence[bytes | memoryview]
+Event = Welcome | Refuse | Ack | Nack | Proposal | Command | Receipt | Restored
+
+
+class State(StrEnum):
+    """Where a session stands."""
+
+    GREETING = "greeting"
+    """HELLO was said, or must be said again; nothing else is sent."""
+    OPEN = "open"
+    """Frames flow."""
+    ENDED = "ended"
+    """The receipt is here."""
+    FAILED = "failed"
+    """The service refused the session."""
+
+
+class SessionCore:
+    """One session.
+
+    Args:
+        hello: The HELLO that opens it.
+        clock: Seconds that never go back.
+        unread: Most answers kept unread.
+        drop_oldest: Whether the oldest unread answer makes room for a new one; without it, sending is held.
+        ring_bytes: Most payload bytes kept for resending; sending is held above it.
+        verify: Whether the checksums of answers are compared.
+    """
+
+    def __init__(
+        self,
+        hello: Hello,
+        *,
+        clock: Callable[[], float],
+        unread: int = 64,
+        drop_oldest: bool = False,
+        ring_bytes: int = 1 << 30,
+        verify: bool = True,
+    ) -> None:
+        self.hello = hello
+        self.state = State.GREETING
+        self.welcome: Welcome | None = None
+        self.receipt: Receipt | None = None
+        self.command: str | None = None
+        self.paused = ""
+        self.failure: ScanmendError | None = None
+        """Why no frame can be sent any more."""
+        self.complaints: deque[ScanmendError] = deque()
+        """Rejections that the caller has not been told of."""
+        self.rejected: list[FrameRejected] = []
+        self.notes: list[str] = []
+        """What the service remarked without rejecting a frame."""
+        self.reconnects = 0
+        self.lost = 0
+        """Frames that a service started anew did not have, and that were no longer held here."""
+        self.damaged = 0
+        """Messages of the service that could not be read."""
+        self.ring = FrameRing(hello.delivery)
+        self.answers = Answers(bound=unread, drop_oldest=drop_oldest)
+        self.plans = PlanBook(hello.session_id)
+        self.proposals = ProposalBook(hello.session_id)
+        self.ending = False
+        self.last_heard_s = clock()
+        self._clock = clock
+        self._ring_bytes = ring_bytes
+        self._verify = verify
+        self._answered = hello.returns is not Returns.NONE
+        names = [channel.name for channel in hello.channels]
+        self._channel_index = names.index(hello.restore_channel) if hello.restore_channel in names else 0
+        self._credit_until = 0
+        self._credit_bytes = 0
+        self._dropped = 0
+        self._checksum = xxhash.xxh3_64()
+        self._controls: deque[bytes] = deque()
+        self._hello_due = True
+        self._hello_s = self.last_heard_s
+        self._end = b""
+        self._end_due = False
+        self._end_s = 0.0
+        self._offer: RingFrame | None = None
+
+    # What the caller asks for -----------------------------------------------------------------------------------
+
+    def add_plan(self, plan: ScanPlan) -> int:
+        """Announce a plan, unless it is announced already.
+
+        Raises:
+            PlanError: It cannot be run on the session's field.
+            OversizeMessage: Its bytes are above the limit.
+        """
+        known = self.plans.find(plan)
+        if known is not None:
+            return known
+        plan.validate(self.hello.field)
+        plan_id, new = self.plans.add(plan)
+        if new:
+            self._controls.append(self.plans.encoded(plan_id) or b"")
+        return plan_id
+
+    def why_held(self, size: int) -> str:
+        """Why a frame of so many bytes must wait; empty where it can go at once."""
+        if self.state is State.GREETING:
+            return f"The service has been silent for {self._clock() - self.last_heard_s:.1f} s."
+        if self._answered and self.answers.full:
+            return f"{len(self.answers.unread)} answers are unread."
+        if self.ring.held_bytes and self.ring.held_bytes + size > self._ring_bytes:
+            return self.paused or f"{len(self.ring)} frames wait to be safe with the service."
+        if not self.ring.fits(size, self._credit_until, self._credit_bytes):
+            return self.paused or "The service gives no credit."
+        return ""
+
+    def push(self, piece: Piece) -> int:
+        """Take a frame into the ring and give it its number; it goes out as soon as the credit allows."""
+        samples = piece.samples
+        payload = samples.reshape(-1).view(np.uint8).data
+        checksum = xxh3(payload)
+        seq = self.ring.next_seq
+        header = FrameHeader(
+            session_id=self.hello.session_id,
+            seq=seq,
+            plan_id=piece.plan_id,
+            pass_index=piece.pass_index,
+            first_point=piece.first_point,
+            points=samples.shape[1],
+            channels=samples.shape[0],
+            dtype=samples.dtype.name,
+            flags=FrameFlag.END_OF_PASS if piece.end_of_pass else FrameFlag(0),
+            dropped_before=piece.dropped_before,
+            acquired_unix_ns=piece.acquired_unix_ns,
+            payload_bytes=len(payload),
+            payload_xxh3=checksum,
+        )
+        self._checksum.update(struct.pack("<Q", checksum))
+        self._dropped += piece.dropped_before
+        self.ring.push(RingFrame(seq, piece.plan_id, header.pack(), payload))
+        if self._answered:
+            self.answers.expect(seq, piece.pass_index, full_raster=piece.full_raster, now_s=self._clock())
+        return seq
+
+    def decide(
+        self, proposal: Proposal, status: ExecutedStatus, *, plan_id: int | None = None, reason: str = ""
+    ) -> None:
+        """Tell the service what becomes of a proposal.
+
+        Raises:
+            InvalidInput: It is not open.
+        """
+        self._controls.append(
+            self.proposals.decide(proposal, status, next_seq=self.ring.next_seq, plan_id=plan_id, reason=reason)
+        )
+
+    def end(self, reason: str) -> None:
+        """Say END after the last frame."""
+        if not self.ending:
+            self.ending = True
+            self._end_due = True
+            self._end = encode(
+                End(
+                    session_id=self.hello.session_id,
+                    count=self.ring.next_seq,
+                    dropped=self._dropped,
+                    checksum=self._checksum.intdigest(),
+                    reason=reason,
+                )
+            )
+
+    # What goes out ----------------------------------------------------------------------------------------------
+
+    def outgoing(self) -> tuple[bytes | memoryview, ...] | None:
+        """The message that is due, or None; call `sent` once it is with the socket."""
+        self._offer = None
+        if self.state in (State.ENDED, State.FAILED):
+            return None
+        if self._hello_due:
+            return (encode(msgspec.structs.replace(self.hello, held_from=self.ring.held_from)),)
+        if self.state is State.GREETING:
+            return None
+        if self._controls:
+            return (self._controls[0],)
+        if self.failure is None:
+            frame = self.ring.due(self._clock(), self._credit_until, self._credit_bytes)
+            if frame is not None:
+                self._offer = frame
+                return (frame.header, frame.payload)
+        if self._end_due and (self.failure is not None or self.ring.all_sent):
+            return (self._end,)
+        return None
+
+    def sent(self) -> None:
+        """The message that `outgoing` gave is with the socket."""
+        now_s = self._clock()
+        if self._offer is not None:
+            self.ring.sent(self._offer, now_s)
+        elif self._hello_due:
+            self._hello_due, self._hello_s = False, now_s
+        elif self._controls:
+            self._controls.popleft()
+        else:
+            self._end_due, self._end_s = False, now_s
+
+    def tick(self) -> None:
+        """Let time pass: say again what was not answered."""
+        now_s = self._clock()
+        self.answers.tick(now_s)
+        if self.state is State.GREETING:
+            self._hello_due = self._hello_due or now_s - self._hello_s >= GREETING_PAUSE_S
+        elif self.state is State.OPEN and now_s - self.last_heard_s >= SILENCE_S:
+            if self.ending and self._end_s:
+                self._end_due = self._end_due or now_s - self._end_s >= SILENCE_S
+            elif not self._hello_due and now_s - self._hello_s >= SILENCE_S:
+                # With frames outstanding this is a resume; without, it only shows that the client is alive.
+                self._hello_due = True
+                if len(self.ring):
+                    self.state = State.GREETING
+
+    # What comes in ----------------------------------------------------------------------------------------------
+
+    def feed(self, parts: Parts) -> Event | None:
+        """Take a message of the service.
+
+        Args:
+            parts: Its parts.
+
+        Returns:
+            What it was, or None where it means nothing to this session.
+        """
+        self.last_heard_s = self._clock()
+        try:
+            if len(parts) > 1:
+                return self._on_restored(parts)
+            message = decode_service(parts[0])
+        except ProtocolError:
+            self.damaged += 1
+            return None
+        if isinstance(message, Refuse):
+            self._on_refuse(message)
+        elif message.session_id != self.hello.session_id:
+            return None
+        elif isinstance(message, Ack):
+            self._on_ack(message)
+        elif isinstance(message, Welcome):
+            self._on_welcome(message)
+        elif isinstance(message, Nack):
+            self._on_nack(message)
+        elif isinstance(message, Proposal):
+            return message if self.proposals.take(message) else None
+        elif isinstance(message, Command):
+            self.command = message.action
+        else:
+            self.receipt, self.state = message, State.ENDED
+            self.ring.acknowledge(self.ring.next_seq, self.ring.next_seq)
+            self.answers.give_up(self.ring.next_seq)
+        return message
+
+    def _on_restored(self, parts: Parts) -> Restored | None:
+        header = RestoredHeader.unpack(parts[0])
+        if header.session_id != self.hello.session_id or not self.answers.wanted(header.seq):
+            return None
+        awaited = self.answers.get(header.seq)
+        restored = read_restored(
+            header,
+            parts,
+            shape=self.hello.field.shape,
+            channel_index=self._channel_index,
+            full_raster=awaited is not None and awaited.full_raster,
+            verify=self._verify,
+            round_trip_ms=float("nan") if awaited is None else 1e3 * (self.last_heard_s - awaited.since_s),
+        )
+        self.answers.take(restored)
+        return restored
+
+    def _on_refuse(self, refuse: Refuse) -> None:
+        self.failure = SessionRefused(refuse.reason, code=refuse.code, mend=refuse.mend)
+        self.state = State.FAILED
+
+    def _on_welcome(self, welcome: Welcome) -> None:
+        before, self.welcome = self.welcome, welcome
+        forgotten = before is not None and before.boot_id != welcome.boot_id
+        if before is None or forgotten:
+            self._credit_until = welcome.credit_until
+        else:
+            self._credit_until = max(self._credit_until, welcome.credit_until)
+        self._credit_bytes = welcome.credit_bytes
+        resumed = before is not None and (forgotten or self.state is State.GREETING)
+        self.state = State.OPEN
+        if not resumed:
+            return
+        self.reconnects += 1
+        if forgotten:
+            self.answers.give_up(welcome.resume_from)
+        else:
+            self.answers.doubt(self.ring.received_upto, self.last_heard_s)
+        self.lost += self.ring.rewind(welcome.resume_from, forgotten=forgotten)
+        self._controls = deque(
+            self.plans.unknown(welcome.plans_known) + self.proposals.undelivered(self.ring.received_upto)
+        )
+        self._end_due = self.ending
+
+    def _on_ack(self, ack: Ack) -> None:
+        if self.state is State.GREETING:
+            return  # the WELCOME that is on its way knows more
+        self._credit_until = max(self._credit_until, ack.credit_until)
+        self.paused = ack.paused
+        self.ring.acknowledge(ack.received_upto, ack.durable_upto)
+        for first, end in ack.holes:
+            self.ring.resend(range(first, min(end, self.ring.next_seq)), self.last_heard_s)
+
+    def _on_nack(self, nack: Nack) -> None:
+        if nack.code == NackCode.NO_SESSION:
+            if self.state is State.OPEN:
+                self.state, self._hello_due = State.GREETING, True
+        elif nack.code in RETRIABLE:
+            self._resend_after(nack)
+        elif nack.code in (NackCode.RECORDING_FAILED, NackCode.ENDED):
+            kind = RecordingError if nack.code == NackCode.RECORDING_FAILED else SessionClosed
+            self.failure = self.failure or kind(nack.reason, mend=nack.mend)
+        elif nack.seq is not None and nack.code != NackCode.NOT_FINITE:
+            self.ring.reject(nack.seq)
+            self.answers.forget(nack.seq)
+            rejection = FrameRejected(nack.reason, seq=nack.seq, code=nack.code, mend=nack.mend)
+            self.rejected.append(rejection)
+            self.complaints.append(rejection)
+        elif nack.code == NackCode.BAD_PLAN:
+            self.complaints.append(PlanError(nack.reason, mend=nack.mend))
+        else:
+            self.notes.append(f"{nack.reason} {nack.mend}".rstrip())
+
+    def _resend_after(self, nack: Nack) -> None:
+        if nack.seq is None or self.state is not State.OPEN:
+            return
+        frame = self.ring.get(nack.seq)
+        if frame is None:
+            return
+        if nack.code == NackCode.UNKNOWN_PLAN:
+            plan = self.plans.encoded(frame.plan_id)
+            if plan is not None and plan not in self._controls:
+                self._controls.append(plan)
+        pause_s = CREDIT_PAUSE_S if nack.code == NackCode.CREDIT else 0.0
+        self.ring.resend((nack.seq,), self.last_heard_s, pause_s=pause_s)

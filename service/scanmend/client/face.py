@@ -1,0 +1,322 @@
+"""What both kinds of session have in common: everything that does not wait."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import zmq
+
+from scanmend.client.core import SessionCore, State
+from scanmend.client.link import Link, Tap
+from scanmend.client.options import SessionSetup
+from scanmend.client.restored import Restored
+from scanmend.client.samples import Piece, SampleShaper
+from scanmend.errors import (
+    FrameRejected,
+    InvalidInput,
+    NotConnected,
+    ScanmendError,
+    SessionClosed,
+    SessionPaused,
+    SessionProblem,
+)
+from scanmend.field import Field
+from scanmend.frame import Frame
+from scanmend.plan import ScanPlan
+from scanmend.wire.messages import ExecutedStatus, Proposal, Receipt, Welcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStats:
+    """Where a session stands; a snapshot."""
+
+    sent: int
+    """Frames that have a number, those still waiting to go out included."""
+    received_upto: int
+    """Every frame below this is in the service's memory, or rejected."""
+    durable_upto: int
+    """Every frame below this is on the service's disk, or rejected."""
+    resent: int
+    """Times that a frame was sent once more."""
+    reconnects: int
+    """Times that the session was taken up again."""
+    in_ring: int
+    """Frames kept for resending."""
+    ring_bytes: int
+    """Their bytes."""
+    rejected: int
+    """Frames that the service will never take."""
+    lost: int
+    """Frames that a service started anew had lost and that were no longer kept here: the receipt calls them gaps."""
+    answers: int
+    """Answers that came."""
+    awaited: int
+    """Frames whose answer is still to come."""
+    unread: int
+    """Answers that the caller has not read."""
+    dropped_unread: int
+    """Answers dropped because they were not read, with `when_unread='drop_oldest'`."""
+    unanswered: int
+    """Frames whose answer was lost with a connection or a process."""
+    damaged: int
+    """Messages of the service that could not be read."""
+
+
+class SessionFace:
+    """A session as its owner sees it, without the calls that wait.
+
+    Args:
+        context: The ZeroMQ context.
+        address: The service's.
+        setup: The options.
+        tap: What alters messages on their way out, or None.
+        timeout_s: Longest wait for the answer to a HELLO.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        address: str,
+        setup: SessionSetup,
+        tap: Tap | None,
+        *,
+        timeout_s: float,
+    ) -> None:
+        self.address = address
+        self._timeout_s = timeout_s
+        self.name = setup.hello.session
+        """Name of the session, and of its recording."""
+        self._setup = setup
+        self._shaper = SampleShaper(setup.hello.field, setup.hello.channels)
+        self._core = SessionCore(
+            setup.hello,
+            clock=time.monotonic,
+            unread=setup.unread,
+            drop_oldest=setup.drop_oldest,
+            ring_bytes=setup.ring_bytes,
+            verify=setup.verify,
+        )
+        self._link = Link(context, address, self._core, tap)
+        self._next_pass = 0
+        self._dense_plan: ScanPlan | None = None
+        self._closed = False
+
+    # Looking ----------------------------------------------------------------------------------------------------
+
+    @property
+    def session_id(self) -> int:
+        """The session's number on the wire."""
+        return self._setup.hello.session_id
+
+    @property
+    def field(self) -> Field:
+        """The field being imaged."""
+        return self._setup.hello.field
+
+    @property
+    def welcome(self) -> Welcome:
+        """What the service said to the last HELLO: its limits, its model, its policies."""
+        if self._core.welcome is None:
+            raise SessionProblem("The session is not open.", mend="Open it first: use it in a `with` block.")
+        return self._core.welcome
+
+    @property
+    def command(self) -> str | None:
+        """What an operator asked for: `stop` (finish the pass, then end), `abort` (end at once), or None."""
+        return self._core.command
+
+    @property
+    def paused(self) -> str:
+        """Why the service holds back credit, for people; empty while frames flow."""
+        return self._core.paused
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """The account of the session, once it has ended."""
+        return self._core.receipt
+
+    @property
+    def rejected(self) -> tuple[FrameRejected, ...]:
+        """Every frame that the service will never take; each was also raised once by the call that followed."""
+        return tuple(self._core.rejected)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the service remarked without rejecting anything, for example samples that are not finite."""
+        return tuple(self._core.notes)
+
+    @property
+    def proposals(self) -> tuple[Proposal, ...]:
+        """Rescan proposals without a decision, oldest first."""
+        return tuple(self._core.proposals.open)
+
+    @property
+    def stats(self) -> SessionStats:
+        """Where the session stands."""
+        core, ring, answers = self._core, self._core.ring, self._core.answers
+        return SessionStats(
+            sent=ring.next_seq,
+            received_upto=ring.received_upto,
+            durable_upto=ring.durable_upto,
+            resent=ring.resent,
+            reconnects=core.reconnects,
+            in_ring=len(ring),
+            ring_bytes=ring.held_bytes,
+            rejected=len(core.rejected),
+            lost=core.lost,
+            answers=answers.taken,
+            awaited=answers.awaited,
+            unread=len(answers.unread),
+            dropped_unread=answers.dropped,
+            unanswered=answers.given_up,
+            damaged=core.damaged,
+        )
+
+    # Preparing --------------------------------------------------------------------------------------------------
+
+    def _dense_frame(
+        self, image: npt.ArrayLike, plan: ScanPlan | None, dwell_ns: int, acquired_unix_ns: int | None, dropped: int
+    ) -> Frame:
+        if plan is None:
+            if self._dense_plan is None or self._dense_plan.dwell_ns != dwell_ns:
+                self._dense_plan = ScanPlan.raster(self.field.shape, dwell_ns)
+            plan = self._dense_plan
+        elif not plan.is_full_raster:
+            raise InvalidInput(
+                "A picture of the whole field needs a plan that visits every pixel line by line.",
+                mend="Send the samples of other plans with send_samples(plan, samples).",
+            )
+        return Frame(
+            plan_id=self._core.add_plan(plan),
+            samples=self._shaper.dense(image),
+            pass_index=self._next_pass,
+            acquired_unix_ns=time.time_ns() if acquired_unix_ns is None else acquired_unix_ns,
+            dropped_before=dropped,
+        )
+
+    def _sparse_frame(
+        self,
+        plan: ScanPlan | int,
+        samples: npt.ArrayLike,
+        pass_index: int | None,
+        first_point: int,
+        end_of_pass: bool | None,
+        acquired_unix_ns: int | None,
+        dropped: int,
+    ) -> Frame:
+        plan_id = plan if isinstance(plan, int) else self._core.add_plan(plan)
+        points = self._core.plans.plan(plan_id).points
+        table = self._shaper.table(samples)
+        last = first_point + table.shape[1]
+        if first_point < 0 or last > points:
+            raise InvalidInput(
+                f"Points {first_point} to {last - 1} were given of a plan that has {points}.",
+                mend="Send the samples of one pass in visiting order, and count first_point from 0.",
+            )
+        return Frame(
+            plan_id=plan_id,
+            samples=table,
+            pass_index=self._next_pass if pass_index is None else pass_index,
+            first_point=first_point,
+            end_of_pass=last == points if end_of_pass is None else end_of_pass,
+            acquired_unix_ns=time.time_ns() if acquired_unix_ns is None else acquired_unix_ns,
+            dropped_before=dropped,
+        )
+
+    def _pushes(self, frame: Frame, chunk_points: int | None, copy: bool) -> Iterator[int]:
+        """Push a frame piece by piece; yields each piece's bytes, and pushes it when asked to go on."""
+        plan = self._core.plans.plan(frame.plan_id)
+        welcome = self.welcome
+        piece: Piece
+        for piece in self._shaper.cut(
+            frame,
+            max_bytes=min(welcome.max_frame_bytes, welcome.credit_bytes),
+            chunk_points=chunk_points,
+            full_raster=plan.is_full_raster,
+            copy=copy,
+        ):
+            yield piece.samples.nbytes
+            self._core.push(piece)
+        self._next_pass = max(self._next_pass, frame.pass_index + frame.end_of_pass)
+
+    def _decide_to_run(self, proposal: Proposal, plan: ScanPlan | None) -> int | None:
+        """Say EXECUTED accepted or changed, or expired, and give the id of the plan to run."""
+        if time.time_ns() > proposal.expires_unix_ns:
+            self._core.decide(proposal, ExecutedStatus.EXPIRED)
+            return None
+        run = plan or proposal.plan
+        same = plan is None or np.array_equal(run.pixels, proposal.plan.pixels)
+        plan_id = self._core.add_plan(run)
+        self._core.decide(proposal, ExecutedStatus.ACCEPTED if same else ExecutedStatus.CHANGED, plan_id=plan_id)
+        return plan_id
+
+    def _next_open_proposal(self) -> Proposal | None:
+        """The oldest proposal that can still be run; those that expired are answered so."""
+        while (proposal := self._core.proposals.next()) is not None:
+            if time.time_ns() <= proposal.expires_unix_ns:
+                return proposal
+            self._core.decide(proposal, ExecutedStatus.EXPIRED)
+        return None
+
+    def _begin_end(self, reason: str | None) -> None:
+        by_command = {"stop": "stopped", "abort": "aborted"}.get(self._core.command or "", "finished")
+        self._core.end(reason or by_command)
+
+    # Errors -----------------------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        """Raise what the caller has not been told yet."""
+        core = self._core
+        if core.complaints:
+            raise core.complaints.popleft()
+        if core.failure is not None:
+            raise core.failure
+        if self._closed or core.ending:
+            raise SessionClosed(f"The session {self.name} has ended.", mend="Open another session, under another name.")
+
+    def _check_silence(self, since_s: float) -> None:
+        """Give up on a service that has been silent for too long since a wait began."""
+        silent_s = time.monotonic() - max(since_s, self._core.last_heard_s)
+        if silent_s > self._setup.give_up_s:
+            raise self._not_connected(f"The service at {self.address} has been silent for {silent_s:.0f} s.")
+
+    def _not_connected(self, message: str) -> NotConnected:
+        return NotConnected(
+            message, mend="Is `scanmend serve` running there? Start it, or give the address that it prints."
+        )
+
+    def _opening_error(self, timeout_s: float) -> ScanmendError:
+        if self._core.failure is not None:
+            return self._core.failure
+        return self._not_connected(f"Nobody answered at {self.address} within {timeout_s:g} s.")
+
+    def _held_error(self, size: int, waited_s: float) -> ScanmendError:
+        reason = self._core.why_held(size)
+        if self._core.state is State.GREETING:
+            return self._not_connected(f"{reason} Frame {self._core.ring.next_seq} was not sent.")
+        if self._core.answers.full:
+            mend = (
+                "Read the answers between sends, or open the session with when_unread='drop_oldest' or returns='none'."
+            )
+        else:
+            mend = "Send it again later, look at the service's page for the reason, or give a longer hold_timeout_s."
+        return SessionPaused(f"Frame {self._core.ring.next_seq} was not sent in {waited_s:g} s: {reason}", mend=mend)
+
+    def _no_receipt_error(self, timeout_s: float) -> ScanmendError:
+        core = self._core
+        if core.state is State.FAILED and core.failure is not None:
+            return core.failure
+        if core.state is State.GREETING:
+            return self._not_connected(f"No receipt came within {timeout_s:g} s; {len(core.ring)} frames are not safe.")
+        return SessionPaused(
+            f"No receipt came within {timeout_s:g} s; {len(core.ring)} frames are not safe. {core.paused}".rstrip(),
+            mend="Call end() again to wait longer.",
+        )
+
+    def _pop(self) -> Restored | None:
+        unread = self._core.answers.unread
+        return unread.popleft() if unread else None
