@@ -55,6 +55,9 @@ WAIT_FOR_RESTART_NS = 10_000_000_000
 """An adaptive session's frames wait this long for an engine that is being started again, then pass through."""
 
 
+FIRST_START_NS = 60_000_000_000
+"""Frames wait this long for the first engine, which loads and tunes its models; then they pass through."""
+
 LIVE_INTERVAL_NS = 33_000_000
 """The page is offered 30 pictures a second at most."""
 
@@ -71,6 +74,7 @@ class EngineDesk:
     pid: int = 0
     generation: int = 0
     down_since_mono_ns: int = 0
+    started_mono_ns: int = 0
     _jobs: dict[int, tuple[Session, Job]] = field(default_factory=dict)
     _tickets: int = 0
     _unsent: deque[bytes] = field(default_factory=deque)
@@ -173,7 +177,7 @@ class EngineDesk:
     def _still_waits(self, session: Session, now: int) -> bool:
         """Whether frames wait for an engine: at the start of the service, or for one that restarts."""
         if self.state == "starting" and self.generation <= 1:
-            return True
+            return now - self.started_mono_ns < FIRST_START_NS
         return _waits_for_engine(session) and now - self.down_since_mono_ns < WAIT_FOR_RESTART_NS
 
     def _dispatch_session(self, session: Session, now: int) -> None:
