@@ -257,6 +257,13 @@ class Microscope:
             points=self._points,
         )
 
+    def dose_after(self, plan: ScanPlan) -> float:
+        """Give the dose averaged over the field that the books would show after a plan, in e/nm².
+
+        Compare it with a session's budget before obeying a proposal.
+        """
+        return self.dose().mean_e_per_nm2 + plan.total_dwell_ns * self._dose_per_ns / self.field.pixels
+
     def truth(self, *, at_ns: int | None = None, sharp: bool = False) -> npt.NDArray[np.float32]:
         """Give the noise-free picture as relative signal.
 

@@ -51,8 +51,10 @@ PLANS = {
 @pytest.mark.parametrize("column", [None, RESTLESS], ids=["calm", "restless"])
 def test_dose_is_current_times_dwell_over_charge_at_each_pixel(plan: ScanPlan, column: Column | None) -> None:
     scope = microscope(column=column)
+    foretold = scope.dose_after(plan)
     samples = scope.run(scope.prepare(plan))
     assert samples.shape == (1, plan.points)
+    assert scope.dose().mean_e_per_nm2 == pytest.approx(foretold)
     electrons = np.zeros(SHAPE[0] * SHAPE[1])
     for pixel, dwell_ns in zip(plan.pixels.tolist(), plan.dwells_ns.tolist(), strict=True):
         electrons[pixel] += 10e-12 * dwell_ns * 1e-9 / ELEMENTARY_CHARGE_C
