@@ -1,0 +1,81 @@
+# The words of this project. `make` alone lists them; CI calls the same ones.
+#
+# One environment, `.venv`, with two sizes: what a user needs (`make demo`), and what the tests need as well.
+# A stamp remembers each; pip runs again only after pyproject.toml or constraints.txt changed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The runtime that is installed: cpu or gpu. The two wheels overwrite each other's files, so .venv holds one of them.
+RUNTIME ?= cpu
+# More words for the command behind a word: make test ARGS="tests/unit/wire -x"
+ARGS ?=
+
+BIN := .venv/bin
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip -qq
+SOURCES := service models hardware_sim tests
+REQUIREMENTS := pyproject.toml constraints.txt
+
+.PHONY: help demo test lint bench docs clean
+
+help: ## list these words
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo '  RUNTIME=gpu installs the runtime for NVIDIA cards in place of the one for the processor (docs/install.md).'
+	@echo '  ARGS="..." hands more words on, e.g. make demo ARGS="--scenario adaptive".'
+
+demo: .venv/stamp-user-$(RUNTIME) ## start the service and a simulated microscope, and show the page
+	@exec $(BIN)/scanmend demo $(ARGS)
+
+test: .venv/stamp-dev-$(RUNTIME) ## run every test, in a real browser too
+	@CHROMIUM="$$(tests/browser/find_chromium.sh)"; export CHROMIUM; exec $(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/stamp-dev-$(RUNTIME) ## check style, types and who imports whom
+	@$(BIN)/ruff check --quiet $(SOURCES)
+	@$(BIN)/ruff format --check --quiet $(SOURCES)
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
+	@echo 'lint: style, types and imports are in order'
+
+bench: .venv/stamp-user-$(RUNTIME) ## compare the streaming path with the bare floor
+	@exec $(BIN)/scanmend bench stream $(ARGS)
+
+docs: .venv/stamp-dev-$(RUNTIME) ## check the documents: links, index, commands
+	@exec $(BIN)/python -m pytest tests/unit/repo/test_repo_documents.py $(ARGS)
+
+clean: ## remove the environment, caches and built files; recordings stay
+	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Every recipe that needs Python comes through here.
+$(BIN)/pip:
+	@for python in $(PYTHON) python3.11 python3 python3.14 python3.13 python3.12; do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found="$$python"; break; fi; \
+	done; \
+	if [ -z "$${found:-}" ]; then \
+	  echo 'Scanmend needs Python 3.11 or newer, and none was found. Install it (Debian: apt-get install python3 python3-venv),' >&2; \
+	  echo 'or name one: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; \
+	fi; \
+	"$$found" -m venv .venv || { \
+	  rm -rf .venv; echo "$$found cannot make environments. Debian: apt-get install python3-venv" >&2; exit 1; }
+
+.venv/stamp-user-$(RUNTIME): $(REQUIREMENTS) | $(BIN)/pip
+	@$(call one_runtime)
+	@echo 'Installing Scanmend into .venv (about half a minute, 150 MB) ...'
+	@$(PIP) install -c constraints.txt -e '.[$(RUNTIME),openvino]'
+	@touch $@
+
+.venv/stamp-dev-$(RUNTIME): $(REQUIREMENTS) | $(BIN)/pip
+	@$(call one_runtime)
+	@echo 'Installing Scanmend with its tests into .venv (one to three minutes) ...'
+	@$(PIP) install -c constraints.txt -e '.[$(RUNTIME),openvino,train,dev]'
+	@touch .venv/stamp-user-$(RUNTIME) $@
+
+define one_runtime
+case '$(RUNTIME)' in cpu|gpu) ;; *) echo 'RUNTIME is cpu or gpu.' >&2; exit 1;; esac; \
+if ls .venv/stamp-user-* 2>/dev/null | grep -qv 'stamp-user-$(RUNTIME)$$'; then \
+  echo 'The .venv holds the other runtime, and the two exclude each other. First: make clean' >&2; exit 1; \
+fi
+endef
