@@ -1,0 +1,19 @@
+"""What to scan next: policies that propose a plan, and the ledger that knows what the specimen has had.
+
+A session asks for a policy by name in its HELLO (`rescan`); without that nothing is proposed.
+"""
+
+from scanmend.rescan.dose import DoseLedger
+from scanmend.rescan.policy import Policy, ProposedPlan, RescanState
+from scanmend.rescan.registry import policy_named, policy_names
+from scanmend.rescan.request import check_request
+
+__all__ = [
+    "DoseLedger",
+    "Policy",
+    "ProposedPlan",
+    "RescanState",
+    "check_request",
+    "policy_named",
+    "policy_names",
+]

@@ -1,0 +1,74 @@
+"""The dose ledger, against sums done pixel by pixel."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scanmend.field import Field
+from scanmend.plan import ScanPlan
+from scanmend.rescan import DoseLedger
+from scanmend.units import ELECTRONS_PER_PA_NS
+
+SHAPE = (12, 16)
+FIELD = Field(shape=SHAPE, pixel_size_nm=0.5, beam_current_pa=20.0)
+
+PLANS = {
+    "raster": ScanPlan.raster(SHAPE, 1000),
+    "raster with dwell times": ScanPlan.raster(SHAPE, np.arange(1, 193)),
+    "rectangle": ScanPlan.raster(SHAPE, 700, top=2, left=3, height=4, width=5),
+    "grid": ScanPlan.jittered_grid(SHAPE, 900, pitch_px=2.0),
+    "spiral, pixels twice": ScanPlan.spiral(SHAPE, 50, pitch_px=1.0, step_px=0.4),
+    "points": ScanPlan.point_list(SHAPE, [5, 6, 7], xy=[(0, 0), (0, 0), (15, 11)]),
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_ledger_sums_what_was_scanned(name: str, pieces: int) -> None:
+    plan, ledger = PLANS[name], DoseLedger(FIELD)
+    wanted = np.zeros(FIELD.pixels)
+    np.add.at(wanted, plan.pixels, plan.dwells_ns)
+    edges = np.linspace(0, plan.points, pieces + 1).astype(int)
+    for _ in range(2):
+        for first, last in zip(edges[:-1], edges[1:], strict=True):
+            ledger.add(plan, int(first), int(last))
+    np.testing.assert_allclose(ledger.dwell_ns, 2 * wanted.reshape(SHAPE))
+    electrons = 2 * wanted * 20.0 * ELECTRONS_PER_PA_NS
+    assert ledger.spent_e_per_nm2 == pytest.approx(electrons.sum() / FIELD.area_nm2)
+    assert ledger.spent_max_e_per_nm2 == pytest.approx(electrons.max() / 0.25)
+    assert 2 * ledger.price_e_per_nm2(plan) == pytest.approx(ledger.spent_e_per_nm2)
+
+
+def test_without_a_current_no_dose_is_told() -> None:
+    ledger = DoseLedger(Field(shape=SHAPE, pixel_size_nm=1.0))
+    ledger.add(PLANS["grid"], 0, 10)
+    for number in (ledger.spent_e_per_nm2, ledger.spent_max_e_per_nm2, ledger.price_e_per_nm2(PLANS["grid"])):
+        assert math.isnan(number)
+    assert ledger.affordable_dwell_ns == math.inf
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    budget=st.floats(1e-6, 1e12),
+    current=st.floats(1e-3, 1e6),
+    pixel=st.floats(1e-2, 1e3),
+    passes=st.integers(0, 5),
+)
+def test_what_is_affordable_never_crosses_the_budget(budget: float, current: float, pixel: float, passes: int) -> None:
+    field = Field(shape=SHAPE, pixel_size_nm=pixel, beam_current_pa=current)
+    ledger = DoseLedger(field, budget)
+    for _ in range(passes):
+        ledger.add(PLANS["raster"], 0, FIELD.pixels)
+    left = ledger.affordable_dwell_ns
+    assert left >= 0
+    if left > 0:
+        assert field.dose_e_per_nm2(ledger.total_dwell_ns + left) <= budget
+    else:
+        spent = field.dose_e_per_nm2(ledger.total_dwell_ns + 2)
+        assert spent is not None
+        assert spent >= budget * (1 - 1e-9)
