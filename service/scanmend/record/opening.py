@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 from scanmend.errors import DamagedRecording, RecordingError
 from scanmend.record.disk import Disk, JournalIO, recording_error, write_all
 from scanmend.record.folder import SessionFolder, session_path
-from scanmend.record.format import (
-    EMPTY_XXH3,
-    SEGMENT_HEADER_BYTES,
-    EntryFlag,
-    EntryHeader,
-    EntryKind,
-    body_check,
-    pack_entry_header,
-)
-from scanmend.record.report import ScanReport
+from scanmend.record.format import EntryFlag
+from scanmend.record.report import Entry, ScanReport
 from scanmend.record.scan import Scan
+from scanmend.record.segment import pack_seal
 from scanmend.record.segment_file import SegmentFile
 from scanmend.record.settings import JournalSettings
 from scanmend.record.writer import JournalWriter
@@ -65,10 +58,20 @@ def reopen_for_append(
     *,
     settings: JournalSettings | None = None,
     io: JournalIO | None = None,
+    each: Callable[[Entry, memoryview, memoryview], None] | None = None,
 ) -> tuple[JournalWriter, ScanReport]:
     """Go on with a session's journal, closed or not: a torn tail is cut off, indexes continue in a new segment.
 
-    Everything is read and checked first, so it takes as long as reading the recording does.
+    Everything is read and checked first, so it takes as long as reading the recording does. When it returns, every
+    entry that it read is durable, also those that the dead writer had not synced yet.
+
+    Args:
+        data_dir: The data folder.
+        name: The session.
+        settings: Sizes of what is written from now on.
+        io: The disk; tests give another.
+        each: Called with every good entry, its head and its tail, in order: what a caller needs to take the session
+            up again, without reading it twice.
 
     Returns:
         The writer, and what was found before anything was changed.
@@ -84,6 +87,9 @@ def reopen_for_append(
         folder = undo.enter_context(SessionFolder.open(session_path(data_dir, name)))
         folder.lock()
         with Scan(folder) as found:
+            for entry in found:
+                if each is not None:
+                    each(entry, *found.body(entry))
             report = found.report
         if report.session_id is None:
             raise DamagedRecording(
@@ -124,8 +130,7 @@ def _tidy(folder: SessionFolder, report: ScanReport, io: JournalIO) -> int:
         if number <= tail.segment or not _is_blank(folder, number):
             break
         folder.remove_segment(number)  # it was being made when the power went
-    if not tail.sealed:
-        _cut_and_seal(folder, report, io)
+    _make_durable(folder, report, io)
     io.sync(folder.fd, metadata=True)
     return folder.segments()[-1] + 1
 
@@ -138,27 +143,24 @@ def _is_blank(folder: SessionFolder, number: int) -> bool:
         file.close()
 
 
-def _cut_and_seal(folder: SessionFolder, report: ScanReport, io: JournalIO) -> None:
+def _make_durable(folder: SessionFolder, report: ScanReport, io: JournalIO) -> None:
+    """Cut and seal the last segment where that is not done, and sync it in any case.
+
+    Its writer may have died between the seal and the fdatasync. Every segment before it was synced before the next
+    one was made.
+    """
     tail = report.tail
     file = SegmentFile(folder, tail.segment)
     header = file.header
     file.close()
-    if header is None or tail.offset < SEGMENT_HEADER_BYTES:
+    if header is None:
         raise DamagedRecording("A segment's header vanished while it was read.", mend="Look at the disk.")
-    seal = EntryHeader(
-        EntryKind.SEAL,
-        EntryFlag.RECOVERED,
-        report.next_index,
-        0,
-        0,
-        0,
-        time.time_ns(),
-        body_check(b"", EMPTY_XXH3),
-    )
     fd = folder.open_segment(tail.segment, writable=True)
     try:
-        io.truncate(fd, tail.offset)
-        write_all(io, fd, [pack_entry_header(seal, header.salt)], tail.offset)
+        if not tail.sealed:
+            io.truncate(fd, tail.offset)
+            seal = pack_seal(report.next_index, EntryFlag.RECOVERED, header.salt)
+            write_all(io, fd, [seal], tail.offset)
         io.sync(fd)
     finally:
         os.close(fd)

@@ -21,7 +21,11 @@ from scanmend.record.format import (
     pack_segment_header,
 )
 
-_EMPTY_BODY_CHECK = body_check(b"", EMPTY_XXH3)
+
+def pack_seal(next_index: int, flags: int, salt: int) -> bytes:
+    """The entry that ends a segment."""
+    check = body_check(b"", EMPTY_XXH3)
+    return pack_entry_header(EntryHeader(EntryKind.SEAL, flags, next_index, 0, 0, 0, time.time_ns(), check), salt)
 
 
 class OpenSegment:
@@ -80,8 +84,7 @@ class OpenSegment:
 
     def seal(self, next_index: int, flags: int) -> None:
         """Mark the end, cut off what is not used, make all of it durable and close the file."""
-        seal = EntryHeader(EntryKind.SEAL, flags, next_index, 0, 0, 0, time.time_ns(), _EMPTY_BODY_CHECK)
-        self.write([pack_entry_header(seal, self.salt)])
+        self.write([pack_seal(next_index, flags, self.salt)])
         self._io.truncate(self._fd, self.offset)
         self._io.sync(self._fd)
         self.abandon()

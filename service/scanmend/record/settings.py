@@ -13,6 +13,8 @@ class JournalSettings:
     """Size of a segment file; a larger entry gets a segment of its own size."""
     queue_bytes: int = 256 * 2**20
     """Most that may wait to become durable; the caller holds credit back beyond that."""
+    control_bytes: int = 8 * 2**20
+    """What entries that are not frames may take beyond that: a receipt must not fail because frames wait."""
     batch_bytes: int = 8 * 2**20
     """Most between two fdatasync, so that acknowledgements come steadily (one entry may be larger)."""
     planned_bytes: int = 0

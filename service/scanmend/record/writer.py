@@ -19,19 +19,12 @@ from collections import deque
 from collections.abc import Sequence
 from enum import Enum
 
-from scanmend.errors import InvalidInput, RecordingError, RecordingFull
+from scanmend.errors import InvalidInput, RecordingError
+from scanmend.record.chain import SegmentChain
 from scanmend.record.disk import Buffer, Disk, JournalIO, recording_error
 from scanmend.record.folder import SessionFolder
-from scanmend.record.format import (
-    ENTRY_HEADER_BYTES,
-    MAX_BODY_BYTES,
-    SEGMENT_HEADER_BYTES,
-    EntryFlag,
-    EntryKind,
-    stored_bytes,
-)
+from scanmend.record.format import MAX_BODY_BYTES, EntryKind, stored_bytes
 from scanmend.record.pending import PendingEntry
-from scanmend.record.segment import OpenSegment
 from scanmend.record.settings import JournalSettings
 
 log = logging.getLogger(__name__)
@@ -76,15 +69,19 @@ class JournalWriter:
         self.settings = settings or JournalSettings()
         self.session_id = session_id
         self._folder = folder
-        self._io: JournalIO = io or Disk()
-        self._check_room()
         try:
-            self._segment = self._new_segment(first_segment, first_index, 0)
+            self._chain = SegmentChain(
+                folder,
+                io or Disk(),
+                self.settings,
+                session_id=session_id,
+                number=first_segment,
+                first_index=first_index,
+            )
         except OSError as error:
             raise recording_error(error, "make its first segment") from error
         self._next_index = first_index
         self._durable_index = first_index - 1
-        self._written_index = first_index - 1
         self._queue: deque[PendingEntry] = deque()
         self._held_bytes = 0
         self._changed = threading.Condition()
@@ -116,7 +113,7 @@ class JournalWriter:
     @property
     def written_index(self) -> int:
         """Every entry up to this index survives the death of this process and can be read by another one."""
-        return self._written_index
+        return self._chain.written_index
 
     @property
     def next_index(self) -> int:
@@ -130,11 +127,11 @@ class JournalWriter:
 
     @property
     def room_bytes(self) -> int:
-        """How many bytes may be appended now, entry headers counted."""
+        """How many bytes of frames may be appended now, entry headers counted."""
         return max(0, self.settings.queue_bytes - self._held_bytes)
 
     def has_room(self, body_bytes: int) -> bool:
-        """Whether an entry with such a body may be appended now; never for one larger than the whole queue."""
+        """Whether a frame with such a body may be appended now; never one that is larger than the whole queue."""
         return self._state is JournalState.OPEN and stored_bytes(body_bytes) <= self.room_bytes
 
     def append(self, kind: EntryKind, seq: int, parts: Sequence[Buffer], *, tail_xxh3: int | None = None) -> int:
@@ -150,12 +147,13 @@ class JournalWriter:
             The entry's index.
 
         Raises:
-            RecordingError: The journal failed or is closed (its failure says why), or there is no room: the
-                caller must ask `has_room` first and hold credit back.
+            RecordingError: The journal failed or is closed (its failure says why), or there is no room: ask
+                `has_room` before a frame and hold credit back. Other kinds may go beyond by `control_bytes`.
             InvalidInput: A body above 1 GiB, or one that is larger than the whole queue.
         """
         entry = PendingEntry.of(kind, seq, parts, tail_xxh3)
         body_bytes, stored = entry.body_bytes, entry.stored_bytes
+        beyond = 0 if kind is EntryKind.FRAME else self.settings.control_bytes
         if body_bytes > MAX_BODY_BYTES or stored > self.settings.queue_bytes or kind is EntryKind.SEAL:
             raise InvalidInput(
                 f"An entry of {body_bytes} bytes cannot be recorded.",
@@ -166,7 +164,7 @@ class JournalWriter:
                 raise self._failure
             if self._state is not JournalState.OPEN or self._closing:
                 raise RecordingError("The journal is closed.", mend="Open the session again to append to it.")
-            if self._held_bytes + stored > self.settings.queue_bytes:
+            if self._held_bytes + stored > self.settings.queue_bytes + beyond:
                 raise RecordingError(
                     f"The journal's queue of {self.settings.queue_bytes // 2**20} MiB is full.",
                     mend="Ask has_room before append, and hold credit back until it is true.",
@@ -205,6 +203,12 @@ class JournalWriter:
                 raise _too_slow(timeout_s)
             return self._durable_index
 
+    def finish(self) -> None:
+        """Ask for the end without waiting: `wakeup_fd` tells when `state` is no longer open, then `close` is quick."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+
     def close(self, timeout_s: float = 30.0) -> None:
         """Write what is queued, seal the journal and end the thread; safe to call twice, also after a failure.
 
@@ -213,9 +217,7 @@ class JournalWriter:
                 before `close` is not raised again).
         """
         known = self._failure
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
+        self.finish()
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             raise _too_slow(timeout_s)
@@ -232,10 +234,11 @@ class JournalWriter:
         doing = "write"
         try:
             while batch := self._take():
-                self._commit(batch)
+                for durable_index, stored in self._chain.commit(batch):
+                    self._publish(durable_index, stored)
                 batch.clear()  # lets the frames' memory go while the thread waits
             doing = "seal its last segment"
-            self._segment.seal(self._next_index, EntryFlag.LAST_SEGMENT)
+            self._chain.seal(self._next_index)
             self._end(None)
         except OSError as error:
             # After a failed fdatasync the kernel may have dropped the dirty pages: it is never tried again.
@@ -255,70 +258,27 @@ class JournalWriter:
                 size += batch[-1].stored_bytes
             return batch
 
-    def _commit(self, batch: list[PendingEntry]) -> None:
-        """Write a batch, one fdatasync for as much of it as goes into one segment."""
-        start = 0
-        while start < len(batch):
-            buffers: list[Buffer] = []
-            room = self._segment.room_bytes
-            stop = start
-            while stop < len(batch) and batch[stop].stored_bytes <= room:
-                room -= batch[stop].stored_bytes
-                batch[stop].add_to(buffers, self._segment.salt)
-                stop += 1
-            if buffers:
-                self._segment.write(buffers)
-                self._written_index = batch[stop - 1].index
-            if stop < len(batch):
-                following = batch[stop]
-                self._segment.seal(following.index, 0)
-                self._publish(batch[start:stop])
-                self._segment = self._new_segment(self._segment.number + 1, following.index, following.stored_bytes)
-            else:
-                self._segment.sync()
-                self._publish(batch[start:stop])
-            start = stop
-
-    def _publish(self, entries: list[PendingEntry]) -> None:
-        """Say that these entries are durable."""
-        if not entries:
-            return
+    def _publish(self, durable_index: int, stored: int) -> None:
+        """Say that the entries up to this one are durable, and give their bytes back to the queue."""
         with self._changed:
-            self._durable_index = entries[-1].index
-            self._held_bytes -= sum(entry.stored_bytes for entry in entries)
-            self._changed.notify_all()
-        os.eventfd_write(self.wakeup_fd, 1)
+            self._durable_index = durable_index
+            self._held_bytes -= stored
+            self._tell()
 
     def _end(self, failure: RecordingError | None) -> None:
+        self._chain.abandon()
         with self._changed:
             self._failure = failure
             self._state = JournalState.CLOSED if failure is None else JournalState.FAILED
             self._queue.clear()
-            self._changed.notify_all()
-        self._segment.abandon()
-        os.eventfd_write(self.wakeup_fd, 1)
+            self._tell()
         if failure is not None:
             log.error("recording stopped behind entry %d: %s", self._durable_index, failure)
 
-    def _new_segment(self, number: int, first_index: int, entry_bytes: int) -> OpenSegment:
-        wanted = SEGMENT_HEADER_BYTES + entry_bytes + ENTRY_HEADER_BYTES
-        return OpenSegment(
-            self._folder,
-            self._io,
-            session_id=self.session_id,
-            number=number,
-            first_index=first_index,
-            segment_bytes=max(self.settings.segment_bytes, -(-wanted // 4096) * 4096),
-        )
-
-    def _check_room(self) -> None:
-        wanted = max(self.settings.planned_bytes, self.settings.segment_bytes) + self.settings.reserve_bytes
-        free = self._io.free_bytes(self._folder.fd)
-        if free < wanted:
-            raise RecordingFull(
-                f"The recording folder has {free // 2**20} MiB free, the session may need {wanted // 2**20} MiB.",
-                mend="Free space, name another recording folder (data_dir), or record a shorter session.",
-            )
+    def _tell(self) -> None:
+        """Wake the loop first, then whoever waits in `flush`: after a flush its wake-up is never still to come."""
+        os.eventfd_write(self.wakeup_fd, 1)
+        self._changed.notify_all()
 
 
 def _too_slow(timeout_s: float) -> RecordingError:

@@ -12,6 +12,7 @@ import pytest
 
 from scanmend.errors import DamagedRecording, RecordingError
 from scanmend.record import (
+    Disk,
     EntryKind,
     JournalReader,
     JournalSettings,
@@ -192,6 +193,26 @@ def test_going_on_behind_a_torn_tail(recorded: Path, tmp_path: Path):
     writer.close()
     seqs, report = look(recorded)
     assert seqs == list(range(31)) and report.tail.state is TailState.CLEAN and report.damages == ()
+
+
+class NotedDisk(Disk):
+    def __init__(self) -> None:
+        self.synced: list[str] = []
+
+    def sync(self, fd: int, *, metadata: bool = False) -> None:
+        self.synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{fd}")))
+        super().sync(fd, metadata=metadata)
+
+
+def test_what_is_read_on_reopening_is_durable_then(recorded: Path, tmp_path: Path):
+    """The dead writer may not have come to sync what it wrote, not even a seal."""
+    disk, seen = NotedDisk(), []
+    writer, _ = reopen_for_append(
+        tmp_path, "s", io=disk, each=lambda entry, head, tail: seen.append((entry.seq, bytes(head), bytes(tail)))
+    )
+    writer.close()
+    assert disk.synced[:2] == ["journal-000002.smj", "s"]
+    assert seen == [(seq, head(seq), payload(seq)) for seq in range(30)]
 
 
 def test_nothing_that_can_be_read_is_not_continued(recorded: Path, tmp_path: Path):

@@ -7,6 +7,7 @@ import os
 import select
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -153,6 +154,8 @@ def test_the_queue_is_bounded_by_bytes(tmp_path: Path):
         writer.append(EntryKind.FRAME, taken, [b"", body])
     assert "has_room" in caught.value.mend
     assert writer.next_index == 10, "a refused entry takes no index"
+    writer.append(EntryKind.RECEIPT, 0, [body])
+    assert writer.queued_bytes > 2**20, "what is said about frames does not fail because frames wait"
     disk.open.set()
     writer.flush()
     assert writer.has_room(len(body))
@@ -163,7 +166,7 @@ def test_the_queue_is_bounded_by_bytes(tmp_path: Path):
     with pytest.raises(InvalidInput):
         writer.append(EntryKind.SEAL, 0, [])
     writer.close()
-    assert len(contents(tmp_path)) == 10
+    assert len(contents(tmp_path)) == 11
 
 
 class Failing(Disk):
@@ -268,3 +271,35 @@ def test_a_close_that_the_disk_does_not_let_end_says_so(tmp_path: Path):
     disk.open.set()
     writer.close()
     assert len(contents(tmp_path)) == 1
+
+
+def test_the_end_can_be_asked_for_without_waiting(tmp_path: Path):
+    disk = Gate()
+    writer = create_journal(tmp_path, "s", 1, io=disk)
+    disk.open.clear()
+    writer.append(EntryKind.NOTE, 0, [b"x"])
+    writer.finish()
+    assert writer.state is JournalState.OPEN and not select.select([writer.wakeup_fd], [], [], 0)[0]
+    disk.open.set()
+    while writer.state is JournalState.OPEN:
+        assert select.select([writer.wakeup_fd], [], [], 10)[0]
+        writer.clear_wakeup()
+    writer.close()
+    assert len(contents(tmp_path)) == 1
+
+
+def test_the_callers_memory_is_let_go_of_once_it_is_durable(tmp_path: Path):
+    class Payload(bytearray):
+        """Can be watched."""
+
+    payload = Payload(100_000)
+    watched = weakref.ref(payload)
+    writer = create_journal(tmp_path, "s", 1)
+    writer.append(EntryKind.FRAME, 0, [b"h" * 80, memoryview(payload)])
+    del payload
+    writer.flush()
+    until = time.monotonic() + 5
+    while watched() is not None and time.monotonic() < until:
+        time.sleep(0.01)  # flush returns a moment before the thread is done with the batch
+    assert watched() is None
+    writer.close()
