@@ -16,9 +16,21 @@ import xxhash
 import zmq
 
 from scanmend.errors import ProtocolError
-from scanmend.wire.header import PassReason, RestoredFlag, RestoredHeader, FrameHeader, xxh3
+from scanmend.wire.header import FrameHeader, PassReason, RestoredFlag, RestoredHeader, xxh3
 from scanmend.wire.messages import (
-    Ack, Command, End, Executed, Hello, Nack, NackCode, Plan, Receipt, Refuse, Welcome, decode_client, encode,
+    Ack,
+    Command,
+    End,
+    Executed,
+    Hello,
+    Nack,
+    NackCode,
+    Plan,
+    Receipt,
+    Refuse,
+    Welcome,
+    decode_client,
+    encode,
 )  # fmt: skip
 
 
@@ -27,19 +39,21 @@ class ReferenceService:
         self.credit, self.credit_bytes, self.max_frame_bytes = credit, credit_bytes, max_frame_bytes
         self.restore, self.durable = restore, durable
         self.boot_id, self.sessions, self.refuse, self.paused = 1, {}, None, ""
-        self.executed, self.hellos = [], 0
+        self.executed, self.hellos, self.lock = [], 0, threading.Lock()
 
     def restart(self):
         """Die and start again: only what is durable is still known."""
-        self.boot_id += 1
-        for s in self.sessions.values():
-            s.frames = {seq: f for seq, f in s.frames.items() if seq < s.durable_upto}
-            s.known, s.plans = False, {}
+        with self.lock:
+            self.boot_id += 1
+            for s in self.sessions.values():
+                s.frames = {seq: f for seq, f in s.frames.items() if seq < s.durable_upto}
+                s.known, s.plans = False, {}
 
     def handle(self, parts):
         """Answer one message with a list of messages."""
         try:
-            return self.frame(parts) if len(parts) == 2 else self.control(decode_client(parts[0]))
+            with self.lock:
+                return self.frame(parts) if len(parts) == 2 else self.control(decode_client(parts[0]))
         except ProtocolError as error:
             return [[encode(Nack(session_id=0, code=NackCode.MALFORMED, reason=error.message))]]
 
@@ -66,15 +80,18 @@ class ReferenceService:
             m.session_id, SimpleNamespace(hello=m, frames={}, plans={}, rejected={}, durable_upto=0, end=None,
                                           duplicates=0, conflicts=0, restored=0, receipt=None))  # fmt: skip
         s.known, s.floor = True, m.held_from
-        safe = s.durable_upto if m.delivery == "durable" else self.received(s)
+        contiguous = next(
+            n for n in range(len(s.frames) + len(s.rejected) + 1) if n not in s.frames and n not in s.rejected
+        )
+        safe = s.durable_upto if m.delivery == "durable" else contiguous
         return [[encode(Welcome(
             session_id=m.session_id, boot_id=self.boot_id, resume_from=safe, plans_known=list(s.plans),
             credit_until=self.received(s) + self.credit, credit_bytes=self.credit_bytes,
             max_frame_bytes=self.max_frame_bytes, max_plan_bytes=1 << 26, model="identity", model_sha256="00" * 32,
             provider="none", policies=[], recording=m.record))]]  # fmt: skip
 
-    def received(self, s):
-        upto = s.floor
+    def received(self, s, upto=None):
+        upto = s.floor if upto is None else upto
         while upto in s.frames or upto in s.rejected:
             upto += 1
         return upto
@@ -121,8 +138,10 @@ class ReferenceService:
         common = dict(session_id=h.session_id, seq=h.seq, pass_index=h.pass_index, frames_included=1)
         plan, shape = s.plans[h.plan_id], s.hello.field.shape
         if not self.restore:
-            header = RestoredHeader(**common, shape=(h.channels, h.points), dtype=h.dtype, flags=RestoredFlag.END_OF_PASS,
-                                    reason=PassReason.ENGINE_DOWN, estimate_xxh3=xxh3(payload))  # fmt: skip
+            shape, reason = (h.channels, h.points), PassReason.ENGINE_DOWN
+            header = RestoredHeader(
+                **common, shape=shape, dtype=h.dtype, flags=RestoredFlag(0), reason=reason, estimate_xxh3=xxh3(payload)
+            )
             return [header.pack(), payload]
         image = np.zeros(shape, np.float32)
         samples = np.frombuffer(payload, h.dtype).reshape(h.channels, h.points)[0]

@@ -7,9 +7,9 @@
 """
 
 from scanmend.client.aio import AsyncClient, AsyncSession
-from scanmend.client.face import SessionStats
 from scanmend.client.options import SessionOptions
 from scanmend.client.restored import Restored
+from scanmend.client.stats import SessionStats
 from scanmend.client.sync import Client, Session
 
 __all__ = ["AsyncClient", "AsyncSession", "Client", "Restored", "Session", "SessionOptions", "SessionStats"]

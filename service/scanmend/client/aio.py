@@ -58,7 +58,7 @@ class AsyncSession(SessionFace):
         loop.add_reader(self._link.socket.fileno(), self._turn)
         self._beat = loop.call_later(_BEAT_S, self._on_beat)
         opened = await self._wait(lambda: self._core.state is not State.GREETING, self._timeout_s)
-        if not opened or self._core.failure is not None:
+        if not opened or self._core.troubles.failure is not None:
             self.close()
             raise self._opening_error(self._timeout_s)
         return self
@@ -215,7 +215,7 @@ class AsyncSession(SessionFace):
 
     @property
     def _over(self) -> bool:
-        return self._closed or self._core.failure is not None or self._core.state in (State.ENDED, State.FAILED)
+        return self._closed or self._core.over
 
     # The event loop ---------------------------------------------------------------------------------------------
 
@@ -278,6 +278,7 @@ class AsyncClient:
             InvalidInput: Options that cannot be.
         """
         setup = session_setup(name, field, options)
+        self._sessions = [session for session in self._sessions if not session.closed]
         session = AsyncSession(self._context, self.address, setup, self._tap, timeout_s=self.timeout_s)
         self._sessions.append(session)
         return session

@@ -20,37 +20,27 @@ is the same process (`boot_id`), it still has what it acknowledged as received; 
 
 from __future__ import annotations
 
-import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 import msgspec
-import numpy as np
-import xxhash
 
 from scanmend.client.answers import Answers
+from scanmend.client.numbering import Numbering
 from scanmend.client.plans import PlanBook
 from scanmend.client.proposals import ProposalBook
 from scanmend.client.restored import Restored, read_restored
 from scanmend.client.ring import FrameRing, RingFrame
 from scanmend.client.samples import Piece
-from scanmend.errors import (
-    FrameRejected,
-    PlanError,
-    ProtocolError,
-    RecordingError,
-    ScanmendError,
-    SessionClosed,
-    SessionRefused,
-)
+from scanmend.client.troubles import Troubles
+from scanmend.errors import ProtocolError, SessionRefused
 from scanmend.plan import ScanPlan
-from scanmend.wire.header import FrameFlag, FrameHeader, RestoredHeader, xxh3
+from scanmend.wire.header import RestoredHeader
 from scanmend.wire.messages import (
     RETRIABLE,
     Ack,
     Command,
-    End,
     ExecutedStatus,
     Hello,
     Nack,
@@ -118,18 +108,10 @@ class SessionCore:
         self.receipt: Receipt | None = None
         self.command: str | None = None
         self.paused = ""
-        self.failure: ScanmendError | None = None
-        """Why no frame can be sent any more."""
-        self.complaints: deque[ScanmendError] = deque()
-        """Rejections that the caller has not been told of."""
-        self.rejected: list[FrameRejected] = []
-        self.notes: list[str] = []
-        """What the service remarked without rejecting a frame."""
+        self.troubles = Troubles()
         self.reconnects = 0
         self.lost = 0
         """Frames that a service started anew did not have, and that were no longer held here."""
-        self.damaged = 0
-        """Messages of the service that could not be read."""
         self.ring = FrameRing(hello.delivery)
         self.answers = Answers(bound=unread, drop_oldest=drop_oldest)
         self.plans = PlanBook(hello.session_id)
@@ -144,8 +126,7 @@ class SessionCore:
         self._channel_index = names.index(hello.restore_channel) if hello.restore_channel in names else 0
         self._credit_until = 0
         self._credit_bytes = 0
-        self._dropped = 0
-        self._checksum = xxhash.xxh3_64()
+        self._numbering = Numbering(hello)
         self._controls: deque[bytes] = deque()
         self._hello_due = True
         self._hello_s = self.last_heard_s
@@ -172,6 +153,11 @@ class SessionCore:
             self._controls.append(self.plans.encoded(plan_id) or b"")
         return plan_id
 
+    @property
+    def over(self) -> bool:
+        """Whether no frame can be sent any more."""
+        return self.troubles.failure is not None or self.state in (State.ENDED, State.FAILED)
+
     def why_held(self, size: int) -> str:
         """Why a frame of so many bytes must wait; empty where it can go at once."""
         if self.state is State.GREETING:
@@ -186,31 +172,11 @@ class SessionCore:
 
     def push(self, piece: Piece) -> int:
         """Take a frame into the ring and give it its number; it goes out as soon as the credit allows."""
-        samples = piece.samples
-        payload = samples.reshape(-1).view(np.uint8).data
-        checksum = xxh3(payload)
-        seq = self.ring.next_seq
-        header = FrameHeader(
-            session_id=self.hello.session_id,
-            seq=seq,
-            plan_id=piece.plan_id,
-            pass_index=piece.pass_index,
-            first_point=piece.first_point,
-            points=samples.shape[1],
-            channels=samples.shape[0],
-            dtype=samples.dtype.name,
-            flags=FrameFlag.END_OF_PASS if piece.end_of_pass else FrameFlag(0),
-            dropped_before=piece.dropped_before,
-            acquired_unix_ns=piece.acquired_unix_ns,
-            payload_bytes=len(payload),
-            payload_xxh3=checksum,
-        )
-        self._checksum.update(struct.pack("<Q", checksum))
-        self._dropped += piece.dropped_before
-        self.ring.push(RingFrame(seq, piece.plan_id, header.pack(), payload))
+        frame = self._numbering.frame(piece)
+        self.ring.push(frame)
         if self._answered:
-            self.answers.expect(seq, piece.pass_index, full_raster=piece.full_raster, now_s=self._clock())
-        return seq
+            self.answers.expect(frame.seq, piece.pass_index, full_raster=piece.full_raster, now_s=self._clock())
+        return frame.seq
 
     def decide(
         self, proposal: Proposal, status: ExecutedStatus, *, plan_id: int | None = None, reason: str = ""
@@ -229,15 +195,7 @@ class SessionCore:
         if not self.ending:
             self.ending = True
             self._end_due = True
-            self._end = encode(
-                End(
-                    session_id=self.hello.session_id,
-                    count=self.ring.next_seq,
-                    dropped=self._dropped,
-                    checksum=self._checksum.intdigest(),
-                    reason=reason,
-                )
-            )
+            self._end = self._numbering.end(reason)
 
     # What goes out ----------------------------------------------------------------------------------------------
 
@@ -252,12 +210,12 @@ class SessionCore:
             return None
         if self._controls:
             return (self._controls[0],)
-        if self.failure is None:
+        if self.troubles.failure is None:
             frame = self.ring.due(self._clock(), self._credit_until, self._credit_bytes)
             if frame is not None:
                 self._offer = frame
                 return (frame.header, frame.payload)
-        if self._end_due and (self.failure is not None or self.ring.all_sent):
+        if self._end_due and (self.troubles.failure is not None or self.ring.all_sent):
             return (self._end,)
         return None
 
@@ -305,7 +263,7 @@ class SessionCore:
                 return self._on_restored(parts)
             message = decode_service(parts[0])
         except ProtocolError:
-            self.damaged += 1
+            self.troubles.damaged += 1
             return None
         if isinstance(message, Refuse):
             self._on_refuse(message)
@@ -345,7 +303,7 @@ class SessionCore:
         return restored
 
     def _on_refuse(self, refuse: Refuse) -> None:
-        self.failure = SessionRefused(refuse.reason, code=refuse.code, mend=refuse.mend)
+        self.troubles.failure = SessionRefused(refuse.reason, code=refuse.code, mend=refuse.mend)
         self.state = State.FAILED
 
     def _on_welcome(self, welcome: Welcome) -> None:
@@ -386,19 +344,9 @@ class SessionCore:
                 self.state, self._hello_due = State.GREETING, True
         elif nack.code in RETRIABLE:
             self._resend_after(nack)
-        elif nack.code in (NackCode.RECORDING_FAILED, NackCode.ENDED):
-            kind = RecordingError if nack.code == NackCode.RECORDING_FAILED else SessionClosed
-            self.failure = self.failure or kind(nack.reason, mend=nack.mend)
-        elif nack.seq is not None and nack.code != NackCode.NOT_FINITE:
-            self.ring.reject(nack.seq)
-            self.answers.forget(nack.seq)
-            rejection = FrameRejected(nack.reason, seq=nack.seq, code=nack.code, mend=nack.mend)
-            self.rejected.append(rejection)
-            self.complaints.append(rejection)
-        elif nack.code == NackCode.BAD_PLAN:
-            self.complaints.append(PlanError(nack.reason, mend=nack.mend))
-        else:
-            self.notes.append(f"{nack.reason} {nack.mend}".rstrip())
+        elif (seq := self.troubles.note(nack)) is not None:
+            self.ring.reject(seq)
+            self.answers.forget(seq)
 
     def _resend_after(self, nack: Nack) -> None:
         if nack.seq is None or self.state is not State.OPEN:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ from scanmend.client.link import Link, Tap
 from scanmend.client.options import SessionSetup
 from scanmend.client.restored import Restored
 from scanmend.client.samples import Piece, SampleShaper
+from scanmend.client.stats import SessionStats
 from scanmend.errors import (
     FrameRejected,
     InvalidInput,
@@ -28,42 +28,6 @@ from scanmend.field import Field
 from scanmend.frame import Frame
 from scanmend.plan import ScanPlan
 from scanmend.wire.messages import ExecutedStatus, Proposal, Receipt, Welcome
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionStats:
-    """Where a session stands; a snapshot."""
-
-    sent: int
-    """Frames that have a number, those still waiting to go out included."""
-    received_upto: int
-    """Every frame below this is in the service's memory, or rejected."""
-    durable_upto: int
-    """Every frame below this is on the service's disk, or rejected."""
-    resent: int
-    """Times that a frame was sent once more."""
-    reconnects: int
-    """Times that the session was taken up again."""
-    in_ring: int
-    """Frames kept for resending."""
-    ring_bytes: int
-    """Their bytes."""
-    rejected: int
-    """Frames that the service will never take."""
-    lost: int
-    """Frames that a service started anew had lost and that were no longer kept here: the receipt calls them gaps."""
-    answers: int
-    """Answers that came."""
-    awaited: int
-    """Frames whose answer is still to come."""
-    unread: int
-    """Answers that the caller has not read."""
-    dropped_unread: int
-    """Answers dropped because they were not read, with `when_unread='drop_oldest'`."""
-    unanswered: int
-    """Frames whose answer was lost with a connection or a process."""
-    damaged: int
-    """Messages of the service that could not be read."""
 
 
 class SessionFace:
@@ -113,6 +77,11 @@ class SessionFace:
         return self._setup.hello.session_id
 
     @property
+    def closed(self) -> bool:
+        """Whether the connection is closed."""
+        return self._closed
+
+    @property
     def field(self) -> Field:
         """The field being imaged."""
         return self._setup.hello.field
@@ -142,12 +111,12 @@ class SessionFace:
     @property
     def rejected(self) -> tuple[FrameRejected, ...]:
         """Every frame that the service will never take; each was also raised once by the call that followed."""
-        return tuple(self._core.rejected)
+        return tuple(self._core.troubles.rejected)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the service remarked without rejecting anything, for example samples that are not finite."""
-        return tuple(self._core.notes)
+        return tuple(self._core.troubles.notes)
 
     @property
     def proposals(self) -> tuple[Proposal, ...]:
@@ -166,14 +135,14 @@ class SessionFace:
             reconnects=core.reconnects,
             in_ring=len(ring),
             ring_bytes=ring.held_bytes,
-            rejected=len(core.rejected),
+            rejected=len(core.troubles.rejected),
             lost=core.lost,
             answers=answers.taken,
             awaited=answers.awaited,
             unread=len(answers.unread),
             dropped_unread=answers.dropped,
             unanswered=answers.given_up,
-            damaged=core.damaged,
+            damaged=core.troubles.damaged,
         )
 
     # Preparing --------------------------------------------------------------------------------------------------
@@ -209,20 +178,15 @@ class SessionFace:
         dropped: int,
     ) -> Frame:
         plan_id = plan if isinstance(plan, int) else self._core.add_plan(plan)
-        points = self._core.plans.plan(plan_id).points
         table = self._shaper.table(samples)
-        last = first_point + table.shape[1]
-        if first_point < 0 or last > points:
-            raise InvalidInput(
-                f"Points {first_point} to {last - 1} were given of a plan that has {points}.",
-                mend="Send the samples of one pass in visiting order, and count first_point from 0.",
-            )
+        if end_of_pass is None:
+            end_of_pass = first_point + table.shape[1] == self._core.plans.plan(plan_id).points
         return Frame(
             plan_id=plan_id,
             samples=table,
             pass_index=self._next_pass if pass_index is None else pass_index,
             first_point=first_point,
-            end_of_pass=last == points if end_of_pass is None else end_of_pass,
+            end_of_pass=end_of_pass,
             acquired_unix_ns=time.time_ns() if acquired_unix_ns is None else acquired_unix_ns,
             dropped_before=dropped,
         )
@@ -230,6 +194,12 @@ class SessionFace:
     def _pushes(self, frame: Frame, chunk_points: int | None, copy: bool) -> Iterator[int]:
         """Push a frame piece by piece; yields each piece's bytes, and pushes it when asked to go on."""
         plan = self._core.plans.plan(frame.plan_id)
+        if frame.first_point < 0 or frame.first_point + frame.points > plan.points:
+            raise InvalidInput(
+                f"Points {frame.first_point} to {frame.first_point + frame.points - 1} were given of a plan that has "
+                f"{plan.points}.",
+                mend="Send the samples of one pass in visiting order, and count first_point from 0.",
+            )
         welcome = self.welcome
         piece: Piece
         for piece in self._shaper.cut(
@@ -271,11 +241,11 @@ class SessionFace:
     def _check(self) -> None:
         """Raise what the caller has not been told yet."""
         core = self._core
-        if core.complaints:
-            raise core.complaints.popleft()
-        if core.failure is not None:
-            raise core.failure
-        if self._closed or core.ending:
+        if core.troubles.complaints:
+            raise core.troubles.complaints.popleft()
+        if core.troubles.failure is not None:
+            raise core.troubles.failure
+        if self._closed or core.ending or core.over:
             raise SessionClosed(f"The session {self.name} has ended.", mend="Open another session, under another name.")
 
     def _check_silence(self, since_s: float) -> None:
@@ -290,8 +260,8 @@ class SessionFace:
         )
 
     def _opening_error(self, timeout_s: float) -> ScanmendError:
-        if self._core.failure is not None:
-            return self._core.failure
+        if self._core.troubles.failure is not None:
+            return self._core.troubles.failure
         return self._not_connected(f"Nobody answered at {self.address} within {timeout_s:g} s.")
 
     def _held_error(self, size: int, waited_s: float) -> ScanmendError:
@@ -308,8 +278,8 @@ class SessionFace:
 
     def _no_receipt_error(self, timeout_s: float) -> ScanmendError:
         core = self._core
-        if core.state is State.FAILED and core.failure is not None:
-            return core.failure
+        if core.state is State.FAILED and core.troubles.failure is not None:
+            return core.troubles.failure
         if core.state is State.GREETING:
             return self._not_connected(f"No receipt came within {timeout_s:g} s; {len(core.ring)} frames are not safe.")
         return SessionPaused(

@@ -99,16 +99,16 @@ class SampleShaper:
         """Cut a frame into pieces that each fit one message.
 
         Args:
-            frame: Samples as `table` gives them.
+            frame: The frame.
             max_bytes: Largest payload.
             chunk_points: Most points of a piece; None for as many as fit.
             full_raster: Whether the frame's plan is a full raster.
             copy: Whether the samples are copied, so that the caller may change them at once.
 
         Raises:
-            InvalidInput: Not a single point fits.
+            InvalidInput: Another type or number of channels than the session announced, or not a single point fits.
         """
-        table = frame.samples
+        table = self.table(frame.samples)
         channels, points = table.shape
         most = max_bytes // (channels * table.dtype.itemsize)
         if most < 1 or (chunk_points is not None and chunk_points < 1):

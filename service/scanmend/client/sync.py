@@ -49,7 +49,7 @@ class Session(SessionFace):
             SessionRefused: The service said no.
         """
         opened = self._wait(lambda: self._core.state is not State.GREETING, self._timeout_s)
-        if not opened or self._core.failure is not None:
+        if not opened or self._core.troubles.failure is not None:
             self.close()
             raise self._opening_error(self._timeout_s)
 
@@ -157,7 +157,14 @@ class Session(SessionFace):
         """
         answers = self._core.answers
         if not answers.unread:
-            self._wait(lambda: bool(answers.unread) or (timeout_s is None and not answers.awaited), timeout_s)
+            self._wait(
+                lambda: (
+                    bool(answers.unread)
+                    or self._core.state is State.FAILED
+                    or (timeout_s is None and not answers.awaited)
+                ),
+                timeout_s,
+            )
         return self._pop()
 
     def __iter__(self) -> Iterator[Restored]:
@@ -173,7 +180,7 @@ class Session(SessionFace):
             proposal = self._next_open_proposal()
             if proposal is not None:
                 found.append(proposal)
-            return proposal is not None or self._core.failure is not None
+            return proposal is not None or self._core.over
 
         self._wait(ready, timeout_s)
         return found[0] if found else None
@@ -265,11 +272,11 @@ class Session(SessionFace):
 
         def ready() -> bool:
             # Unread answers cannot become fewer while this thread waits here.
-            return core.failure is not None or core.answers.full or not core.why_held(size)
+            return core.over or core.answers.full or not core.why_held(size)
 
         self._wait(ready, timeout_s)
-        if core.failure is not None:
-            raise core.failure
+        if core.over:
+            self._check()
         if core.why_held(size):
             raise self._held_error(size, timeout_s if not core.answers.full else 0.0)
 
@@ -319,6 +326,7 @@ class Client:
             InvalidInput: Options that cannot be.
         """
         setup: SessionSetup = session_setup(name, field, options)
+        self._sessions = [session for session in self._sessions if not session.closed]
         session = Session(self._context, self.address, setup, self._tap, timeout_s=self.timeout_s)
         session.open()
         self._sessions.append(session)

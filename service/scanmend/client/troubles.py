@@ -1,0 +1,44 @@
+"""What has gone wrong in a session and has to reach the caller."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from scanmend.errors import FrameRejected, PlanError, RecordingError, ScanmendError, SessionClosed
+from scanmend.wire.messages import Nack, NackCode
+
+
+class Troubles:
+    """Rejections, complaints and remarks, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.failure: ScanmendError | None = None
+        """Why no frame can be sent any more."""
+        self.complaints: deque[ScanmendError] = deque()
+        """What the caller has not been told of."""
+        self.rejected: list[FrameRejected] = []
+        """Every frame that the service will never take."""
+        self.notes: list[str] = []
+        """What the service remarked without rejecting a frame."""
+        self.damaged = 0
+        """Messages of the service that could not be read."""
+
+    def note(self, nack: Nack) -> int | None:
+        """File a NACK after which nothing is resent.
+
+        Returns:
+            The number of the frame that is rejected by it, or None.
+        """
+        if nack.code in (NackCode.RECORDING_FAILED, NackCode.ENDED):
+            kind = RecordingError if nack.code == NackCode.RECORDING_FAILED else SessionClosed
+            self.failure = self.failure or kind(nack.reason, mend=nack.mend)
+        elif nack.seq is not None and nack.code != NackCode.NOT_FINITE:
+            rejection = FrameRejected(nack.reason, seq=nack.seq, code=nack.code, mend=nack.mend)
+            self.rejected.append(rejection)
+            self.complaints.append(rejection)
+            return nack.seq
+        elif nack.code == NackCode.BAD_PLAN:
+            self.complaints.append(PlanError(nack.reason, mend=nack.mend))
+        else:
+            self.notes.append(f"{nack.reason} {nack.mend}".rstrip())
+        return None
