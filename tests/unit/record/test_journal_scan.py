@@ -160,6 +160,22 @@ def test_stale_entries_of_another_segment_are_never_entries(recorded: Path):
     assert report.tail.state is TailState.TORN and report.tail.torn_bytes > STORED
 
 
+def test_an_entry_that_was_written_to_a_second_place_is_not_read_twice(tmp_path: Path):
+    """A misdirected write within one segment: everything about the copy fits, but its index falls back."""
+    writer = create_journal(tmp_path, "s", 1)
+    for seq in range(8):
+        writer.append(EntryKind.FRAME, seq, [bytes([seq]) * 80, bytes([seq]) * 376])
+    writer.close()
+    path = session_path(tmp_path, "s")
+    content = (path / "journal-000000.smj").read_bytes()
+    spoil(path, 0, SEGMENT_HEADER_BYTES + 5 * 520, content[SEGMENT_HEADER_BYTES + 2 * 520 :][:520])
+    with scan(path) as journal:
+        assert [entry.seq for entry in journal] == [0, 1, 2, 3, 4, 6, 7]
+        assert [(d.first_index, d.last_index) for d in journal.report.damages] == [(5, 5)]
+    with JournalReader(path) as reader:
+        assert [entry.seq for entry in reader.entries()] == [0, 1, 2, 3, 4, 6, 7]
+
+
 def test_payloads_full_of_entry_magic_do_not_mislead(tmp_path: Path):
     writer = create_journal(tmp_path, "s", 1)
     writer.append(EntryKind.FRAME, 0, [b"a" * 80, b"SMJE" * 20_000])
