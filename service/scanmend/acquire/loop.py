@@ -20,6 +20,7 @@ from scanmend.acquire.recordings import check_folder, resume, unfinished
 from scanmend.acquire.session import SessionState
 from scanmend.errors import PortInUse, RecordingError
 from scanmend.ipc import HeartbeatBoard, Listener
+from scanmend.ipc.console import Status
 from scanmend.settings import Settings
 from scanmend.wire.sockets import check_libzmq, configure_router
 
@@ -69,6 +70,7 @@ class Acquire:
         try:
             router.bind(address)
         except zmq.ZMQError as error:
+            self._zmq.destroy(linger=0)
             raise PortInUse(
                 f"The service cannot listen at {address}: {error.strerror}.",
                 mend="Stop the other program, or choose another port with --port.",
@@ -98,6 +100,15 @@ class Acquire:
         aside.write_text(self._context.address)
         aside.rename(self.run_dir / "acquire.address")
         log.info("listening for microscopes at %s", self._context.address)
+
+    @property
+    def address(self) -> str:
+        """Where microscopes connect."""
+        return self._context.address
+
+    def status(self) -> Status:
+        """The state of everything, as web would be told."""
+        return self._console.status(0)
 
     def _tidy_up(self) -> str:
         """Remove what an acquire that was killed left in the run directory; gives the address it listened at."""
