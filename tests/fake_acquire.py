@@ -57,8 +57,7 @@ class FakeAcquire(threading.Thread):
         self.missing, self.states = 0, dict.fromkeys(sessions, "open")
         self.error: BaseException | None = None
         self._begun, self._over, self._listening = time.monotonic(), threading.Event(), threading.Event()
-        self._scene = _scene(size)
-        self._rng = np.random.default_rng(1)
+        self._movie = _movie(size)
 
     @property
     def number(self) -> int:
@@ -200,23 +199,19 @@ class FakeAcquire(threading.Thread):
         if ask.session not in self.names:
             return [console.encode(console.Refused(ask=ask.ask, code="no_session", reason="There is none."))]
         n = self.number
-        truth = np.roll(self._scene, 2 * n, axis=1)
-        counts = self._rng.poisson(12 * truth).astype(np.float32)
-        raw = counts.astype("<u2") if self.raster else np.where(self._rng.random(truth.shape) < 0.2, counts, np.nan)
-        sigma = (0.4 + 1.2 * np.sqrt(truth) + 0.3 * np.abs(np.gradient(truth, axis=1)) * 12).astype("<f4")
-        parts = [(12 * truth).astype("<f4").tobytes(), sigma.tobytes()] if self.restored else [b"", b""]
+        sparse, raster, estimate, sigma = self._movie[n % len(self._movie)]
         info = console.PictureInfo(
             ask=ask.ask,
             session=ask.session,
             number=n,
             seq=n,
-            shape=truth.shape,
+            shape=(self.size, self.size),
             raw_dtype="uint16" if self.raster else "float32",
             restored=self.restored,
             reason="" if self.restored else "engine_down",
-            model="pushpull" if self.restored else "",
-            provider="CPUExecutionProvider",
-            sha256="ab" * 32,
+            model=MODEL.name if self.restored else "",
+            provider=MODEL.provider,
+            sha256=MODEL.sha256,
             coverage=0.2,
             sigma_mean=0.8,
             dose_e_per_nm2=self.dose,
@@ -224,7 +219,22 @@ class FakeAcquire(threading.Thread):
             latency_ms=13.0,
             acquired_unix_ns=time.time_ns(),
         )
-        return [console.encode(info), raw.astype("<u2" if self.raster else "<f4").tobytes(), *parts]
+        parts = [estimate, sigma] if self.restored else [b"", b""]
+        return [console.encode(info), raster if self.raster else sparse, *parts]
+
+
+def _movie(size: int, length: int = 16) -> list[tuple[bytes, bytes, bytes, bytes]]:
+    """Sparse raw, full raw, estimate and sigma of a specimen that drifts to the right and meets itself."""
+    rng = np.random.default_rng(1)
+    scene, movie = _scene(size), []
+    for n in range(length):
+        truth = np.roll(scene, n * size // length, axis=1)
+        counts = rng.poisson(12 * truth)
+        sparse = np.where(rng.random(truth.shape) < 0.2, counts, np.nan).astype("<f4")
+        sigma = 0.4 + 1.2 * np.sqrt(truth) + 3.6 * np.abs(np.gradient(truth, axis=1))
+        planes = sparse, counts.astype("<u2"), (12 * truth).astype("<f4"), sigma.astype("<f4")
+        movie.append(tuple(plane.tobytes() for plane in planes))
+    return movie
 
 
 def _scene(size: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
     browser ──{"token": …}──▶ server     the first message, within `TOKEN_S`
     server  ──{"type": "status", "patch": …}──▶   five times a second; the first patch is the whole
-    browser ──{"ready": true}──▶         "I have painted": one picture follows, as soon as there is a newer one
+    browser ──{"ready": true}──▶         "I can take another": one picture follows, as soon as there is a newer one
     browser ──{"session": NAME, "planes": ["raw", "estimate"]}──▶   watch something else
 
 A browser that is slow gets fewer pictures, and never an old one.

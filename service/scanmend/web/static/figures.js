@@ -1,0 +1,74 @@
+// The footer: rates, latency, losses, dose, model.
+import { figure, milliseconds, rate, sum, words } from "./format.js";
+
+const $ = (id) => document.getElementById(id);
+
+function bold(value, kind = "") {
+  const element = document.createElement("b");
+  element.textContent = value;
+  if (kind) element.className = kind;
+  return element;
+}
+
+function small(text) {
+  const element = document.createElement("small");
+  element.textContent = text;
+  return element;
+}
+
+function count(number, name, kind) {
+  const element = document.createElement("span");
+  element.append(bold(figure(number)), " ", name);
+  if (number > 0 && kind) element.className = kind;
+  return element;
+}
+
+export function showFigures(session) {
+  showRates(session);
+  showLosses(session);
+  showDose(session?.dose ?? {}, Boolean(session));
+  showModel(session);
+}
+
+function showRates(session) {
+  const latency = session?.latency_ms ?? {};
+  $("rate").lastElementChild.replaceChildren(
+    bold(rate(session?.frames_per_s_in)), " in  ", bold(rate(session?.frames_per_s_out)), " out");
+  $("latency").lastElementChild.replaceChildren(
+    bold(milliseconds(latency.p50)), " · ", bold(milliseconds(latency.p95)), " ms");
+}
+
+function showLosses(session) {
+  const account = session?.account;
+  const target = $("losses").lastElementChild;
+  if (!account) return target.replaceChildren(bold("–"));
+  const passed = sum(account.passed_through);
+  target.replaceChildren(
+    count(account.received, "received", "received"),
+    count(account.missing, "lost", "bad"),
+    count(sum(account.rejected), "rejected", "bad"),
+    count(account.dropped_by_client, "dropped", "warn"),
+    ...(passed ? [count(passed, "unrestored", "warn")] : []),
+  );
+  target.title = Object.entries(account.passed_through ?? {}).map(([why, n]) => `${n} passed through: ${words(why)}`).join("\n");
+}
+
+function showDose(dose, known) {
+  const used = dose.used_e_per_nm2;
+  const budget = dose.budget_e_per_nm2;
+  const [, text, bar] = $("dose").children;
+  bar.hidden = !budget;
+  if (used === undefined) return text.replaceChildren(bold("–"), small(known ? " beam current not known" : ""));
+  const share = budget ? (100 * used) / budget : 0;
+  const kind = share >= 100 ? "bad" : share >= 90 ? "warn" : "";
+  text.replaceChildren(bold(figure(used), kind), budget ? ` of ${figure(budget)} e⁻/nm²` : " e⁻/nm²");
+  if (budget) text.title = `${Math.round(share)} % of the budget`;
+  bar.className = `bar ${kind}`;
+  bar.firstElementChild.style.width = `${Math.min(100, share)}%`;
+}
+
+function showModel(session) {
+  const provider = (session?.provider ?? "").replace("ExecutionProvider", "");
+  $("model").firstElementChild.textContent = provider ? `Model, on ${provider}` : "Model";
+  $("model").lastElementChild.replaceChildren(bold(session?.model || "–"));
+}

@@ -1,0 +1,29 @@
+// Numbers and times as people read them.
+export function figure(value, digits = 3) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  const size = Math.abs(value);
+  if (size >= 1000) return Math.round(value).toLocaleString("en").replaceAll(",", " ");
+  if (size === 0) return "0";
+  if (size < 0.001) return value.toExponential(1);
+  return String(Number(value.toPrecision(digits)));
+}
+
+export function rate(value) {
+  return value === undefined ? "–" : value >= 100 ? Math.round(value).toString() : value.toFixed(1);
+}
+
+export function milliseconds(value) {
+  return value === undefined ? "–" : value >= 10 ? Math.round(value).toString() : value.toFixed(1);
+}
+
+export function since(unixS, nowS = Date.now() / 1000) {
+  const s = Math.max(0, nowS - unixS);
+  if (s < 5) return "now";
+  if (s < 90) return `${Math.round(s)} s`;
+  if (s < 5400) return `${Math.round(s / 60)} min`;
+  return `${Math.round(s / 3600)} h`;
+}
+
+export const sum = (counts) => Object.values(counts ?? {}).reduce((total, count) => total + count, 0);
+
+export const words = (code) => code.replaceAll("_", " ");

@@ -1,0 +1,49 @@
+// The header: session picker, field, state.
+import { lengthText } from "./scalebar.js";
+import { figure } from "./format.js";
+
+const $ = (id) => document.getElementById(id);
+
+export function showHeader(status, session, connected) {
+  showPicker(status, session);
+  $("field").textContent = session ? fieldText(session.field) : "";
+  $("field").title = $("field").textContent;
+  const [kind, text] = stateOf(status, session, connected);
+  $("state").className = kind;
+  $("state").lastElementChild.textContent = text;
+  const able = connected && status.state !== "unreachable" && session?.state === "open";
+  $("stop").disabled = !able || Boolean(session.commanded);
+  $("abort").disabled = !able || session.commanded?.action === "abort";
+}
+
+function showPicker(status, session) {
+  const picker = $("session");
+  const names = status.order ?? [];
+  const label = (name) => (status.sessions[name].state === "ended" ? `${name} (ended)` : name);
+  const wanted = names.length ? names.map((name) => [name, label(name)]) : [["", "no session"]];
+  const same = wanted.length === picker.options.length
+    && wanted.every(([value, text], i) => picker.options[i].value === value && picker.options[i].text === text);
+  if (!same) picker.replaceChildren(...wanted.map(([value, text]) => new Option(text, value)));
+  picker.value = session?.name ?? "";
+  picker.disabled = !names.length;
+}
+
+function fieldText(field) {
+  const [ny, nx] = field.shape;
+  const parts = [`${nx} × ${ny}`, `${lengthText(nx * field.pixel_size_nm)} wide`, `${lengthText(field.pixel_size_nm)} a pixel`];
+  if (field.beam_current_pa) parts.push(`${figure(field.beam_current_pa)} pA`);
+  if (field.beam_energy_kev) parts.push(`${figure(field.beam_energy_kev)} kV`);
+  return parts.join("  ·  ");
+}
+
+function stateOf(status, session, connected) {
+  if (!connected) return ["bad", "Disconnected"];
+  if (status.state === "unreachable") return ["bad", "Unreachable"];
+  if (!session) return ["", "Stopped"];
+  if (session.state === "ended") return ["", "Ended"];
+  if (session.state === "detached") return ["warn", "Microscope silent"];
+  if (session.state === "ending") return ["warn", "Ending"];
+  if (session.commanded) return ["warn", session.commanded.action === "stop" ? "Stopping" : "Aborting"];
+  if (session.paused) return ["warn", "Paused"];
+  return session.frames_per_s_in > 0 ? ["good", "Acquiring"] : ["", "Waiting"];
+}

@@ -1,0 +1,77 @@
+// The live socket: keeps itself connected, merges status patches, hands out pictures.
+import { parsePicture } from "./picture.js";
+
+const BAD_TOKEN = 4401;
+const FIRST_RETRY_MS = 400;
+const LAST_RETRY_MS = 4000;
+
+// RFC 7396, in place of a copy of the part that changed.
+export function merge(old, patch) {
+  const merged = { ...old };
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) delete merged[key];
+    else if (typeof value === "object" && !Array.isArray(value)) {
+      const before = merged[key];
+      merged[key] = merge(before && typeof before === "object" && !Array.isArray(before) ? before : {}, value);
+    } else merged[key] = value;
+  }
+  return merged;
+}
+
+export class Live {
+  // on: {status(status), picture(picture), lost(), refused()}
+  constructor(token, on) {
+    this.token = token;
+    this.on = on;
+    this.session = "";
+    this.planes = ["raw", "estimate", "sigma"];
+    this.retryMs = FIRST_RETRY_MS;
+    this.socket = null;
+    this.open();
+  }
+
+  open() {
+    const scheme = location.protocol === "https:" ? "wss" : "ws";
+    const socket = new WebSocket(`${scheme}://${location.host}/api/v1/live`);
+    socket.binaryType = "arraybuffer";
+    let status = {};
+    socket.onopen = () => {
+      socket.send(JSON.stringify({ token: this.token }));
+      this.send({ session: this.session, planes: this.planes, ready: true });
+    };
+    socket.onmessage = (event) => {
+      this.retryMs = FIRST_RETRY_MS;
+      if (typeof event.data !== "string") return this.on.picture(parsePicture(event.data));
+      status = merge(status, JSON.parse(event.data).patch);
+      this.on.status(status);
+    };
+    socket.onclose = (event) => {
+      if (this.socket !== socket) return;
+      if (event.code === BAD_TOKEN) return this.on.refused();
+      this.on.lost();
+      setTimeout(() => this.socket === socket && this.open(), this.retryMs);
+      this.retryMs = Math.min(LAST_RETRY_MS, this.retryMs * 1.7);
+    };
+    this.socket = socket;
+  }
+
+  watch(session) {
+    this.session = session;
+    this.send({ session });
+  }
+
+  // "I can take another": the server answers with the newest picture there is then.
+  ready() {
+    this.send({ ready: true });
+  }
+
+  close() {
+    const socket = this.socket;
+    this.socket = null;
+    socket?.close();
+  }
+
+  send(message) {
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+  }
+}
