@@ -1,0 +1,24 @@
+"""The Python of README and integrator's guide, run as it stands against a real service."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from running import RunningService
+
+ROOT = Path(__file__).resolve().parents[2]
+GUIDES = ["README.md", "docs/integrators-guide.md"]
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_the_python_blocks_of_a_guide_run(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / name).read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert blocks
+    with RunningService(tmp_path / "data") as service:
+        code = "\n\n".join(blocks).replace("tcp://127.0.0.1:7501", service.address)
+        exec(compile(code, name, "exec"), {"__name__": "guide"})
+    assert "pushpull" in capsys.readouterr().out
