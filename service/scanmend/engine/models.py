@@ -1,0 +1,108 @@
+"""The models of an engine: every one in the catalogue that passes its self-test is live."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from scanmend.engine.catalogue import FALLBACK, Catalogue
+from scanmend.engine.restorer import AUTO, Restorer, ranked
+from scanmend.engine.tune import TUNE_SHAPE
+from scanmend.errors import ConfigurationError, ModelError, ScanmendError
+from scanmend.ipc.engine_link import ModelInfo
+
+log = logging.getLogger(__name__)
+
+
+class LiveModels:
+    """Loaded models by name, and why the others are not live.
+
+    Args:
+        restorers: Those that are live, by name.
+        infos: All of the catalogue, live or not.
+        default: What `auto` means here; empty where no model is live.
+    """
+
+    def __init__(self, restorers: dict[str, Restorer], infos: list[ModelInfo], default: str) -> None:
+        self._restorers = restorers
+        self.infos = infos
+        self.default = default
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        preferred: str = AUTO,
+        threads: int = 2,
+        runtimes: Sequence[str],
+        tune_s: float,
+        catalogue: Path | None = None,
+        beat: Callable[[], None] = lambda: None,
+    ) -> LiveModels:
+        """Load every model of the catalogue; one that fails is reported, and never stops the others.
+
+        Args:
+            preferred: What `auto` should mean; `auto` itself takes the best that is live.
+            threads: Threads on the processor; 0 for whatever is fastest.
+            runtimes: Runtimes that may be used.
+            tune_s: About how long the choice of runtimes may take, all models together.
+            catalogue: Folder of models; None for those that ship with Scanmend.
+            beat: Called between steps.
+        """
+        found = Catalogue(catalogue)
+        names = found.names()
+        restorers: dict[str, Restorer] = {}
+        infos: list[ModelInfo] = []
+        for name in names:
+            beat()
+            try:
+                restorer = Restorer.load(
+                    name,
+                    threads=threads,
+                    runtimes=runtimes,
+                    tune_s=tune_s / len(names),
+                    catalogue=catalogue,
+                    beat=beat,
+                )
+                restorer.warm_up(TUNE_SHAPE)
+            except (ModelError, ConfigurationError) as error:
+                log.error("model %s is not live: %s", name, error)
+                infos.append(_not_live(found, name, error))
+                continue
+            restorers[name] = restorer
+            infos.append(restorer.info)
+            log.info("model %s is live: %s in %s", name, restorer.info.provider, restorer.info.precision)
+        wanted = [preferred] if preferred != AUTO else []
+        order = [name for name in (*wanted, *ranked(found)) if name in restorers]
+        return cls(restorers, infos, order[0] if order else "")
+
+    def get(self, name: str) -> Restorer | None:
+        """The model of a name, or of `auto`; None where it is not live."""
+        return self._restorers.get(self.default if name == AUTO else name)
+
+    @property
+    def fallback(self) -> Restorer | None:
+        """The model that steps in for one that fails; None where it is not live."""
+        return self._restorers.get(FALLBACK)
+
+    def close(self) -> None:
+        """Let go of all models."""
+        for restorer in self._restorers.values():
+            restorer.close()
+
+
+def _not_live(catalogue: Catalogue, name: str, error: ScanmendError) -> ModelInfo:
+    try:
+        manifest = catalogue.manifest(name)
+    except ModelError:
+        return ModelInfo(name=name, problem=str(error))
+    return ModelInfo(
+        name=name,
+        version=manifest.version,
+        sha256=manifest.sha256,
+        kind=manifest.kind,
+        summary=manifest.summary,
+        card=manifest.card,
+        problem=str(error),
+    )

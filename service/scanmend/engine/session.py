@@ -1,0 +1,309 @@
+"""One session in the engine: what comes in a `Work` goes through expose → restore → assess → choose."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from scanmend.engine.assess import UnusableOutput
+from scanmend.engine.catalogue import FALLBACK
+from scanmend.engine.exposures import InputNotFinite, SessionExposure
+from scanmend.engine.models import LiveModels
+from scanmend.engine.proposals import Proposals
+from scanmend.engine.restorer import AUTO, Restorer
+from scanmend.errors import ConfigurationError, ExposureError, ModelError, PlanError, ScanmendError
+from scanmend.frame import Frame, Samples
+from scanmend.ipc import SlotRing
+from scanmend.ipc.engine_link import (
+    Done,
+    EngineProblem,
+    ExecutedNotice,
+    FromEngine,
+    OpenSession,
+    PlanNotice,
+    RingInfo,
+    SessionSummary,
+    Work,
+)
+from scanmend.plan import ScanPlan
+from scanmend.rescan import DoseLedger
+from scanmend.restoration import FloatPicture
+from scanmend.wire.header import FrameHeader, PassReason, xxh3
+from scanmend.wire.messages import Mode
+
+log = logging.getLogger(__name__)
+
+FAILURES_BEFORE_FALLBACK = 3
+"""A model that fails so often in a row is given up for the session."""
+
+Say = Callable[[FromEngine], None]
+
+# Whatever a frame does to the code that handles it, it gets its one answer and the engine lives on: a frame that
+# killed the engine would come again and kill the next one too.
+MISHAPS = (ScanmendError, ArithmeticError, LookupError, ValueError, TypeError, RuntimeError, OSError, MemoryError)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """The three pictures of an output slot, each float32 `(ny, nx)`."""
+
+    estimate: FloatPicture
+    sigma: FloatPicture
+    raw: FloatPicture | None
+    """None where the slot has no room for it."""
+
+
+class EngineSession:
+    """Everything that the engine holds of a session.
+
+    Args:
+        opening: What acquire said of it.
+        models: The live models.
+        say: Sends a message to acquire.
+        beat: Called during long work.
+        run_dir: Where proposals too large for a message are left.
+    """
+
+    def __init__(
+        self, opening: OpenSession, models: LiveModels, say: Say, beat: Callable[[], None], run_dir: Path
+    ) -> None:
+        hello = opening.hello
+        self.hello = hello
+        self.id = hello.session_id
+        names = [channel.name for channel in hello.channels]
+        index = names.index(hello.restore_channel) if hello.restore_channel in names else 0
+        self.exposure = SessionExposure(hello.field, hello.channels[index], index, hello.mode)
+        self.ledger = DoseLedger(hello.field, hello.dose_budget_e_per_nm2)
+        self.lost = opening.lost_frames > 0 and hello.mode is Mode.EXPOSURE
+        """Whether earlier frames of the exposure are gone: what is left is not what the client thinks it is."""
+        self.plans: dict[int, ScanPlan] = {}
+        self._models = models
+        self._restorer = models.get(hello.model) or models.get(AUTO)
+        self._say = say
+        self._beat = beat
+        self._failures = 0
+        self._proposals = Proposals(hello, run_dir)
+        self._ring_in = _attach(opening.frames_in)
+        self._ring_out = _attach(opening.pictures_out)
+        self._slots: dict[int, _Slot] = {}
+        if opening.lost_frames:
+            self.mark_incomplete()
+
+    # Messages -------------------------------------------------------------------------------------------------------
+
+    def take_plan(self, notice: PlanNotice) -> None:
+        """Keep a plan under its id."""
+        data = notice.data
+        if notice.path:
+            path = Path(notice.path)
+            data = path.read_bytes()
+            path.unlink()
+        self.plans[notice.plan_id] = msgspec.msgpack.decode(data, type=ScanPlan)
+
+    def take_executed(self, notice: ExecutedNotice) -> None:
+        """Note what became of a proposal."""
+        self._proposals.executed(notice.executed)
+
+    def mark_incomplete(self) -> None:
+        """Something that was scanned is not in the ledger: no plan could be sure to keep to the budget."""
+        self._proposals.dose_known = False
+
+    def work(self, work: Work, header: FrameHeader, *, superseded: bool) -> None:
+        """Handle a frame, and answer with exactly one `Done`.
+
+        Args:
+            work: What acquire said of it.
+            header: Its header.
+            superseded: A later frame of the same pass is waiting: only take the samples.
+        """
+        taken = time.monotonic_ns()
+        try:
+            done, slot = self._handle(work, header, taken, superseded=superseded)
+        except MISHAPS as error:
+            done, slot = self._failed(work, header, taken, error), None
+        self._say(done)
+        if done.restored and slot is not None and header.end_of_pass:
+            self._choose(header, slot.sigma)
+
+    def summary(self) -> SessionSummary:
+        """The session's dose, for its receipt."""
+        return SessionSummary(
+            session_id=self.id,
+            dose_e_per_nm2=self.ledger.spent_e_per_nm2,
+            dose_max_e_per_nm2=self.ledger.spent_max_e_per_nm2,
+        )
+
+    def close(self) -> None:
+        """Let go of the rings."""
+        self._slots.clear()
+        self._ring_in.close()
+        self._ring_out.close()
+
+    # The way of a frame ---------------------------------------------------------------------------------------------
+
+    def _handle(
+        self, work: Work, header: FrameHeader, taken_mono_ns: int, *, superseded: bool
+    ) -> tuple[Done, _Slot | None]:
+        samples = self._ring_in.array(
+            work.slot_in, (header.channels, header.points), np.dtype(header.dtype).newbyteorder("<")
+        )
+        self.expose(header, samples)
+        if superseded:
+            done = Done(ticket=work.ticket, session_id=self.id, seq=header.seq, restored=False, superseded=True)
+            return done, None
+        if self.lost:
+            raise _Passed("Earlier frames of the exposure could not be rebuilt.", PassReason.EXPOSURE_LOST)
+        if self._restorer is None:
+            raise _Passed("No model is live.", PassReason.NO_MODEL)
+        slot = self._slot(work.slot_out)
+        sigma_mean, electrons_per_unit = self._restore(self._restorer, slot)
+        if work.live and slot.raw is not None:
+            self.exposure.write_raw(slot.raw)
+        info = self._restorer.info
+        ny, nx = self.hello.field.shape
+        done = Done(
+            ticket=work.ticket,
+            session_id=self.id,
+            seq=header.seq,
+            restored=True,
+            ny=ny,
+            nx=nx,
+            has_sigma=True,
+            has_raw=work.live and slot.raw is not None,
+            estimate_xxh3=xxh3(slot.estimate.data.cast("B")),
+            sigma_xxh3=xxh3(slot.sigma.data.cast("B")),
+            taken_mono_ns=taken_mono_ns,
+            frames_included=self.exposure.frames_included,
+            model=info.name,
+            sha256=info.sha256,
+            provider=info.provider,
+            electrons_per_unit=electrons_per_unit,
+            sigma_mean=sigma_mean,
+            coverage=self.exposure.coverage,
+            dose_e_per_nm2=self.ledger.spent_e_per_nm2,
+            dose_max_e_per_nm2=self.ledger.spent_max_e_per_nm2,
+            restore_ns=time.monotonic_ns() - taken_mono_ns,
+        )
+        return done, slot
+
+    def expose(self, header: FrameHeader, samples: Samples) -> None:
+        """Add a frame's samples to the exposure, and its dwell to the dose.
+
+        Raises:
+            PlanError: Its plan is not known.
+            InputNotFinite: It holds NaN or infinity; its dose counts all the same.
+            ExposureError: It does not fit its plan.
+        """
+        plan = self.plans.get(header.plan_id)
+        if plan is None:
+            raise PlanError(f"Plan {header.plan_id} is not known here.", mend="Send the plan before its frames.")
+        last = header.first_point + header.points
+        if last > (self.hello.field.pixels if plan.is_full_raster else plan.points):
+            raise ExposureError(f"The frame has points up to {last - 1}, its plan has {plan.points}.")
+        self.ledger.add(plan, header.first_point, last)
+        frame = Frame(
+            plan_id=header.plan_id,
+            samples=samples,
+            pass_index=header.pass_index,
+            first_point=header.first_point,
+            end_of_pass=header.end_of_pass,
+        )
+        self.exposure.add(frame, plan)
+
+    def _restore(self, restorer: Restorer, slot: _Slot) -> tuple[float, float]:
+        """Mean of sigma, and electrons per unit of the values."""
+        picture = self.exposure.picture()
+        assessment = restorer.restore_into(picture, slot.estimate, slot.sigma, beat=self._beat)
+        self._failures = 0
+        per_electron = picture.units_per_electron
+        return assessment.sigma_mean, (1 / per_electron if per_electron > 0 else float("inf"))
+
+    def _choose(self, header: FrameHeader, sigma: FloatPicture) -> None:
+        try:
+            made = self._proposals.propose(header, sigma, self.ledger)
+        except MISHAPS as error:
+            log.exception("no proposal for session %s", self.hello.session)
+            self._say(EngineProblem(code="no_proposal", text=f"No rescan is proposed: {error}", session_id=self.id))
+            return
+        if made is not None:
+            self._say(made)
+
+    # What goes wrong ------------------------------------------------------------------------------------------------
+
+    def _failed(self, work: Work, header: FrameHeader, taken_mono_ns: int, error: BaseException) -> Done:
+        reason = PassReason.ENGINE_FAILED
+        match error:
+            case _Passed():
+                reason = error.reason
+            case InputNotFinite():
+                reason = PassReason.INPUT_NOT_FINITE
+            case UnusableOutput():
+                reason = error.reason
+                self._count_failure(error)
+            case ModelError():
+                self._count_failure(error)
+            case ScanmendError():
+                log.warning("session %s, frame %d: %s", self.hello.session, header.seq, error)
+            case _:
+                log.error("session %s, frame %d", self.hello.session, header.seq, exc_info=error)
+        return Done(
+            ticket=work.ticket,
+            session_id=self.id,
+            seq=header.seq,
+            restored=False,
+            reason=int(reason),
+            error=str(error) or type(error).__name__,
+            taken_mono_ns=taken_mono_ns,
+            restore_ns=time.monotonic_ns() - taken_mono_ns,
+            frames_included=self.exposure.frames_included,
+            dose_e_per_nm2=self.ledger.spent_e_per_nm2,
+            dose_max_e_per_nm2=self.ledger.spent_max_e_per_nm2,
+        )
+
+    def _count_failure(self, error: ModelError) -> None:
+        self._failures += 1
+        log.warning("session %s: %s", self.hello.session, error)
+        fallback, failed = self._models.fallback, self._restorer
+        if self._failures < FAILURES_BEFORE_FALLBACK or failed is None or fallback is None or failed is fallback:
+            return
+        self._restorer, self._failures = fallback, 0
+        text = (
+            f"Model {failed.info.name} failed {FAILURES_BEFORE_FALLBACK} times in a row ({error.message}); "
+            f"{FALLBACK} goes on in its place."
+        )
+        self._say(EngineProblem(code="model_failed", text=text, session_id=self.id))
+
+    def _slot(self, index: int) -> _Slot:
+        slot = self._slots.get(index)
+        if slot is None:
+            shape = self.hello.field.shape
+            size = 4 * self.hello.field.pixels
+            ring = self._ring_out
+            raw = ring.array(index, shape, np.float32, offset_bytes=2 * size) if ring.slot_bytes >= 3 * size else None
+            slot = _Slot(
+                ring.array(index, shape, np.float32), ring.array(index, shape, np.float32, offset_bytes=size), raw
+            )
+            self._slots[index] = slot
+        return slot
+
+
+class _Passed(ScanmendError):
+    """A frame that is passed on as it came, for a reason that is nobody's fault."""
+
+    def __init__(self, message: str, reason: PassReason) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def _attach(info: RingInfo) -> SlotRing:
+    ring = SlotRing.attach(Path(info.path))
+    if ring.slots != info.slots or ring.slot_bytes < info.slot_bytes:
+        ring.close()
+        raise ConfigurationError("A ring is not the one that acquire told of.", mend="Restart the service.")
+    return ring
