@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field as Setting
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from scanmend.wire.header import FRAME_HEADER_BYTES
@@ -56,6 +56,12 @@ class Settings(BaseSettings):
     engine_timeout_s: Annotated[float, Setting(gt=0)] = 10.0
     """A restoration that takes longer counts as hung: frames pass through, and the engine is started again."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _frames_fit_the_queue(self) -> Settings:
+        if 2 * self.max_frame_bytes > self.queue_bytes:
+            raise ValueError("queue_bytes must hold two frames of max_frame_bytes: raise the one or lower the other")
+        return self
 
     @field_validator("host")
     @classmethod

@@ -10,7 +10,7 @@ from scanmend.acquire.engine_desk import EngineDesk
 from scanmend.acquire.recordings import write_receipt
 from scanmend.acquire.session import EndAsked, Session, SessionState
 from scanmend.errors import RecordingError
-from scanmend.record import EntryKind
+from scanmend.record import EntryKind, JournalState
 from scanmend.wire.messages import Command, Receipt, encode
 
 log = logging.getLogger(__name__)
@@ -75,8 +75,11 @@ def watch_sessions(context: Context, desk: EngineDesk) -> None:
         elif session.state is SessionState.DETACHED:
             if now - session.heard_mono_ns > context.settings.abandon_s * 1e9:
                 end_now(session, "abandoned", now)
-        elif session.state is SessionState.ENDING and _may_end(desk, session, now):
-            _finish(context, session)
+        elif session.state is SessionState.ENDING:
+            if session.receipt is None and _may_end(desk, session, now):
+                _write_account(session)
+            if session.receipt is not None and _journal_closed(session):
+                _finish(context, session, session.receipt)
         if session.state is SessionState.ENDED:
             session.in_flight.sweep()
     _forget_old(context)
@@ -131,17 +134,26 @@ def _may_end(desk: EngineDesk, session: Session, now: int) -> bool:
     return session.summary_known or desk.summary_lost(session) or waited > HOLES_NS + SUMMARY_NS
 
 
-def _finish(context: Context, session: Session) -> None:
-    """Write the receipt, send it, and let go of everything that the session held."""
+def _write_account(session: Session) -> None:
+    """Settle the account, and let the journal end behind it without waiting for the disk."""
     if not session.live.fetched:
         session.ledger.live_dropped += 1
         session.live.fetched = True
     forget_live(session)
-    receipt = account(session)
+    session.receipt = account(session)
+    session.record(EntryKind.RECEIPT, session.receipt.count, encode(session.receipt))
+    if session.journal is not None:
+        session.journal.finish()
+
+
+def _journal_closed(session: Session) -> bool:
+    return session.journal is None or session.journal.state is not JournalState.OPEN
+
+
+def _finish(context: Context, session: Session, receipt: Receipt) -> None:
+    """Send the receipt, and leave it beside the journal, which is closed by now."""
     if session.journal is not None:
         try:
-            if session.recording_failed is None:
-                session.journal.append(EntryKind.RECEIPT, receipt.count, [encode(receipt)])
             session.journal.close()
             if context.recordings is not None:
                 write_receipt(context.recordings, receipt)
@@ -149,7 +161,6 @@ def _finish(context: Context, session: Session) -> None:
             log.error("session %s: %s", session.name, error)
             context.problem("receipt_not_written", error.message, mend=error.mend, session=session.name)
         session.journal = None
-    session.receipt = receipt
     session.state = SessionState.ENDED
     context.send(session.peer, receipt)
     level = logging.INFO if receipt.balanced else logging.ERROR

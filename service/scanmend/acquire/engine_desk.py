@@ -361,8 +361,7 @@ class EngineDesk:
         session.proposals[proposal.proposal_id] = proposal
         session.proposals_made += 1
         data = encode_wire(proposal)
-        if session.journal is not None and session.recording_failed is None:
-            session.journal.append(EntryKind.PROPOSAL, proposal.proposal_id, [data])
+        session.record(EntryKind.PROPOSAL, proposal.proposal_id, data)
         context = self.context
         session.answers.append(lambda: context.send_bytes(session.peer, data) is Posted.SENT)
 

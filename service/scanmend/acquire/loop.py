@@ -87,7 +87,9 @@ class Acquire:
             started_unix_ns=self.clock.unix_ns(),
             address=router.getsockopt_string(zmq.LAST_ENDPOINT),
         )
-        self._desk = EngineDesk(self._context, Listener(self.run_dir / "engine.sock"), started_mono_ns=self.clock.mono_ns())
+        self._desk = EngineDesk(
+            self._context, Listener(self.run_dir / "engine.sock"), started_mono_ns=self.clock.mono_ns()
+        )
         self._reception = Reception(self._context, self._desk)
         self._console = ConsoleDesk(self._context, self._desk, console)
         self._open_recordings()

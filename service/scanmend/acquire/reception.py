@@ -104,7 +104,7 @@ class Reception:
             self._refuse(peer, answer)
             return
         self.context.send(peer, greeting(self.context, self.desk, answer))
-        if answer.receipt is not None:
+        if answer.receipt is not None and answer.state is SessionState.ENDED:
             self.context.send(peer, answer.receipt)
 
     def _refuse(self, peer: bytes, refuse: Refuse) -> None:
@@ -131,11 +131,7 @@ class Reception:
         except PlanError as error:
             self._bad_plan(session, message, error.message, error.mend)
             return
-        if session.journal is not None and session.recording_failed is None:
-            if not session.journal.has_room(len(data)):
-                self._bad_plan(session, message, "The plan does not fit the recording queue.", "Use a compact pattern.")
-                return
-            session.journal.append(EntryKind.PLAN, message.plan_id, [data])
+        session.record(EntryKind.PLAN, message.plan_id, data)
         session.plans[message.plan_id] = message.plan
         self.desk.tell_plan(session, message.plan_id, message.plan)
 
@@ -234,13 +230,13 @@ class Reception:
             self.context.send(session.peer, nack)
             return
         session.executed[message.status] = session.executed.get(message.status, 0) + 1
-        if session.journal is not None and session.recording_failed is None:
-            session.journal.append(EntryKind.EXECUTED, message.proposal_id, [data])
+        session.record(EntryKind.EXECUTED, message.proposal_id, data)
         self.desk.tell_executed(message)
 
     def _end(self, session: Session, message: End) -> None:
         if session.receipt is not None:
-            self.context.send(session.peer, session.receipt)
+            if session.state is SessionState.ENDED:
+                self.context.send(session.peer, session.receipt)
             return
         session.end = EndAsked(
             count=message.count,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -18,12 +18,12 @@ from scanmend.acquire.ledger import Ledger, Verdict
 from scanmend.errors import InvalidInput, MalformedMessage, ProtocolError, RecordingError, RecordingNotWritable
 from scanmend.plan import ScanPlan
 from scanmend.record import (
+    Entry,
     EntryKind,
     JournalSettings,
     JournalWriter,
     create_journal,
     reopen_for_append,
-    scan,
     session_path,
 )
 from scanmend.settings import Settings
@@ -130,39 +130,49 @@ def resume(settings: Settings, folder: Path, path: Path) -> Resumed:
     Raises:
         RecordingError: There is no session in it.
     """
-    ledger = Ledger()
-    plans: dict[int, ScanPlan] = {}
-    hello: Hello | None = None
-    opened_unix_ns = 0
-    with scan(path) as found:
-        for entry in found:
-            head, _ = found.body(entry)
-            try:
-                if entry.kind is EntryKind.FRAME:
-                    _restore_frame(ledger, bytes(head))
-                elif entry.kind in (EntryKind.SESSION, EntryKind.PLAN):
-                    message = decode_client(bytes(head))
-                    if isinstance(message, Hello):
-                        hello, opened_unix_ns = message, entry.seq
-                    elif isinstance(message, Plan):
-                        plans[message.plan_id] = message.plan
-            except (ProtocolError, InvalidInput) as error:
-                log.error("%s, entry %d: %s", path.name, entry.index, error)
-    if hello is None:
+    reading = _Reading(path.name)
+    journal, report = reopen_for_append(folder, path.name, settings=_sizes(settings), each=reading.take)
+    if reading.hello is None:
+        journal.close()
         raise RecordingError(
             f"The journal of session {path.name} holds no session.",
             mend="Move its folder away; nothing in it had been acknowledged.",
         )
-    journal, report = reopen_for_append(folder, path.name, settings=_sizes(settings))
     lost = report.entries_lost
     damage = f"{lost} entries of the journal are damaged." if lost else ""
-    return Resumed(hello, opened_unix_ns, journal, ledger, plans, damage)
+    for seq in reading.frames:  # what was read is on the disk for certain only now
+        reading.ledger.make_durable(seq)
+    return Resumed(reading.hello, reading.opened_unix_ns, journal, reading.ledger, reading.plans, damage)
 
 
-def _restore_frame(ledger: Ledger, header_bytes: bytes) -> None:
-    header = FrameHeader.unpack(header_bytes, max_payload_bytes=1 << 62)
-    if ledger.judge(header.seq, header.payload_xxh3) is not Verdict.NEW:
-        raise MalformedMessage(f"Frame {header.seq} stands in the journal twice.")
-    ledger.take(header.seq, header.payload_xxh3, header.dropped_before)
-    ledger.make_durable(header.seq)
-    ledger.dropped["service_restarted"] += 1
+@dataclass(slots=True)
+class _Reading:
+    """A journal's entries, taken in one after the other."""
+
+    name: str
+    hello: Hello | None = None
+    opened_unix_ns: int = 0
+    ledger: Ledger = field(default_factory=Ledger)
+    plans: dict[int, ScanPlan] = field(default_factory=dict)
+    frames: list[int] = field(default_factory=list)
+
+    def take(self, entry: Entry, head: memoryview, tail: memoryview) -> None:
+        """Take in one entry; one that cannot be understood is logged and passed over."""
+        try:
+            if entry.kind is EntryKind.FRAME:
+                self._frame(FrameHeader.unpack(head, max_payload_bytes=1 << 62))
+            elif entry.kind in (EntryKind.SESSION, EntryKind.PLAN):
+                message = decode_client(head)
+                if isinstance(message, Hello):
+                    self.hello, self.opened_unix_ns = message, entry.seq
+                elif isinstance(message, Plan):
+                    self.plans[message.plan_id] = message.plan
+        except (ProtocolError, InvalidInput) as error:
+            log.error("%s, entry %d: %s", self.name, entry.index, error)
+
+    def _frame(self, header: FrameHeader) -> None:
+        if self.ledger.judge(header.seq, header.payload_xxh3) is not Verdict.NEW:
+            raise MalformedMessage(f"Frame {header.seq} stands in the journal twice.")
+        self.ledger.take(header.seq, header.payload_xxh3, header.dropped_before)
+        self.ledger.dropped["service_restarted"] += 1
+        self.frames.append(header.seq)

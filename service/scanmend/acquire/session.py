@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ from scanmend.wire.messages import (
     Receipt,
     Returns,
 )
+
+log = logging.getLogger(__name__)
 
 
 class SessionState(StrEnum):
@@ -173,6 +176,18 @@ class Session:
         self.ledger.take(header.seq, header.payload_xxh3, header.dropped_before)
         self.meters.came(job.received_mono_ns, header.payload_bytes)
         self.waiting.append(job)
+
+    def record(self, kind: EntryKind, number: int, data: bytes) -> None:
+        """Put a control message into the journal, where there is one that works.
+
+        A journal that fails just now is found out by the loop, which tells everybody; nothing is lost by not raising.
+        """
+        if self.journal is None or self.recording_failed is not None:
+            return
+        try:
+            self.journal.append(kind, number, [data])
+        except RecordingError as error:
+            log.error("session %s: %s", self.name, error)
 
     def note_durable(self) -> None:
         """Ask the journal how far it has got."""
