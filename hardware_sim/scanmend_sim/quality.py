@@ -11,7 +11,8 @@ are the samples themselves.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+import time
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,9 @@ from scanmend_sim.microscope import Microscope
 
 MOST_PENDING = 16
 """Pictures whose answer is waited for; the oldest is forgotten beyond that."""
+
+MOST_WAITING = 48
+"""Answers that wait to be compared; more are not compared at all."""
 
 
 def psnr_db(picture: npt.NDArray[np.floating], truth: npt.NDArray[np.floating]) -> float:
@@ -68,7 +72,7 @@ def fill_nearest(values: FloatPicture, sampled: npt.NDArray[np.bool_]) -> FloatP
     source_y = np.where(lines - above <= below - lines, above, below)
     column = np.minimum(np.abs(lines - source_y).astype(np.int64), far) ** 2
     best = column.copy()
-    from_x = np.broadcast_to(np.arange(nx, dtype=np.int32), (ny, nx)).copy()
+    offset = np.zeros((ny, nx), dtype=np.int32)
     for step in range(1, nx):
         if step * step >= int(best.max()):
             break
@@ -78,7 +82,8 @@ def fill_nearest(values: FloatPicture, sampled: npt.NDArray[np.bool_]) -> FloatP
             distance = column[there] + step * step
             nearer = distance < best[here]
             best[here][nearer] = distance[nearer]
-            from_x[here][nearer] += shift
+            offset[here][nearer] = shift
+    from_x = np.arange(nx, dtype=np.int32) + offset
     from_y = np.take_along_axis(source_y, from_x, axis=1)
     return np.asarray(values[from_y, from_x])
 
@@ -114,10 +119,13 @@ class QualityMeter:
         self._channel_index = channel_index
         self._builder: ExposureBuilder | None = None
         self._pending: OrderedDict[int, _Pending] = OrderedDict()
+        self._waiting: deque[tuple[_Pending, FloatPicture]] = deque()
         self._began_ns = 0
         self._measured: list[Quality] = []
         self.last: Quality | None = None
         """The newest comparison."""
+        self.cost_s = 0.2
+        """What it took, at first a guess."""
 
     @property
     def count(self) -> int:
@@ -158,16 +166,28 @@ class QualityMeter:
         if len(self._pending) > MOST_PENDING:
             self._pending.popitem(last=False)
 
-    def compare(self, restored: Restored) -> None:
-        """Measure an answer, if it is one that was to be measured and was restored."""
+    def take(self, restored: Restored) -> None:
+        """Keep an answer for `work`, if it is one that was to be compared and was restored."""
         pending = self._pending.pop(restored.seq, None)
-        if pending is None or not restored.restored or restored.image is None:
-            return
-        truth = self._truth(pending)
-        self.last = Quality(
-            psnr_db(fill_nearest(pending.values, pending.sampled), truth), psnr_db(restored.image, truth)
-        )
-        self._measured.append(self.last)
+        if pending is not None and restored.restored and restored.image is not None:
+            if len(self._waiting) < MOST_WAITING:
+                self._waiting.append((pending, restored.image))
+
+    @property
+    def waiting(self) -> int:
+        """How many answers wait to be compared."""
+        return len(self._waiting)
+
+    def work(self) -> None:
+        """Compare the oldest answer that waits. It takes some tens of milliseconds, so it is not done at once."""
+        if self._waiting:
+            began_s = time.perf_counter()
+            pending, image = self._waiting.popleft()
+            truth = self._truth(pending)
+            before = psnr_db(fill_nearest(pending.values, pending.sampled), truth)
+            self.last = Quality(before, psnr_db(image, truth))
+            self._measured.append(self.last)
+            self.cost_s = time.perf_counter() - began_s
 
     def _truth(self, pending: _Pending) -> npt.NDArray[np.float32]:
         """The noise-free picture in the units of the exposure: electrons, or detector units where no gain is told."""

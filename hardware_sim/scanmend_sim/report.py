@@ -86,6 +86,7 @@ class Report:
     specimens: tuple[str, ...]
     """What was under the beam, in order."""
     elapsed_s: float
+    """From the WELCOME to the last answer."""
     passes: int
     receipt: Receipt
     tally: Tally
