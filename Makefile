@@ -49,17 +49,16 @@ clean: ## remove the environment, caches and built files; recordings stay
 	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Every recipe that needs Python comes through here.
+# Every recipe that needs Python comes through here. Debian's python3 lacks ensurepip until python3-venv is installed.
 $(BIN)/pip:
 	@for python in $(PYTHON) python3.11 python3 python3.14 python3.13 python3.12; do \
-	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found="$$python"; break; fi; \
+	  if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    "$$python" -m venv .venv && exit; rm -rf .venv; exit 1; \
+	  fi; \
 	done; \
-	if [ -z "$${found:-}" ]; then \
-	  echo 'Scanmend needs Python 3.11 or newer, and none was found. Install it (Debian: apt-get install python3 python3-venv),' >&2; \
-	  echo 'or name one: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; \
-	fi; \
-	"$$found" -m venv .venv || { \
-	  rm -rf .venv; echo "$$found cannot make environments. Debian: apt-get install python3-venv" >&2; exit 1; }
+	echo 'Scanmend needs Python 3.11 or newer with its venv module, and found none.' >&2; \
+	echo 'Install it (Debian: apt-get install python3 python3-venv), or name one: make PYTHON=/path/to/python3.11 ...' >&2; \
+	exit 1
 
 .venv/stamp-user-$(RUNTIME): $(REQUIREMENTS) | $(BIN)/pip
 	@$(call one_runtime)

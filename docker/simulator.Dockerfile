@@ -1,7 +1,7 @@
 # The simulated microscope. Build from the project's root:
 #
 #   docker build -f docker/simulator.Dockerfile -t scanmend-simulator .
-#   docker run --network host --init scanmend-simulator --scenario sparse
+#   docker run --network host --init scanmend-simulator sparse --sessions 0
 #
 # It talks to a service on the same machine, over the same protocol as a real microscope. It holds no runtime: it
 # restores nothing.
@@ -29,4 +29,4 @@ STOPSIGNAL SIGINT
 # It serves nothing that could be asked; when it fails, it ends, and whoever started it sees that.
 HEALTHCHECK NONE
 ENTRYPOINT ["scanmend", "simulate"]
-CMD ["--scenario", "sparse"]
+CMD ["sparse", "--sessions", "0"]

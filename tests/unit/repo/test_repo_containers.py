@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import re
 import subprocess
 import sys
@@ -12,7 +14,9 @@ import pytest
 import yaml
 
 from scanmend.acquire import doorman
+from scanmend.cli import simulate
 from scanmend.settings import Settings
+from scanmend_sim.scenario import scenario_names
 
 ROOT = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent
@@ -117,6 +121,16 @@ def test_settings_that_the_containers_set_exist(services: dict[str, dict[str, An
     text = (ROOT / "docker" / "service.Dockerfile").read_text(encoding="utf-8")
     named = set(services["scanmend"]["environment"]) | set(re.findall(r"\bSCANMEND_[A-Z_]+(?==)", text))
     assert {name.removeprefix("SCANMEND_").lower() for name in named} <= set(Settings.model_fields)
+
+
+def test_the_simulators_containers_are_given_words_that_it_knows(services: dict[str, dict[str, Any]]) -> None:
+    text = (ROOT / "docker" / "simulator.Dockerfile").read_text(encoding="utf-8")
+    of_the_image = json.loads(re.findall(r"^CMD (\[.*\])$", text, re.MULTILINE)[-1])
+    of_compose = [re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", word) for word in services["simulator"]["command"]]
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    simulate.add_arguments(parser)
+    for words in (of_the_image, of_compose):
+        assert parser.parse_args(words).scenario in scenario_names()
 
 
 def test_shared_memory_has_room_for_every_session(services: dict[str, dict[str, Any]]) -> None:
