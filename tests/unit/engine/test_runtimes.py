@@ -1,0 +1,194 @@
+"""The contract of a runtime, kept by each of them for each shipped model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from scanmend import Restorer
+from scanmend.engine import tune
+from scanmend.engine.catalogue import Catalogue, Gate, Model
+from scanmend.engine.fidelity import answers, gate_problem, trials
+from scanmend.engine.runtimes import Candidate, Picture, Runtime, RuntimeInfo, installation, registry
+from scanmend.engine.self_test import golden_picture, self_test
+from scanmend.errors import (
+    ConfigurationError,
+    MissingExtra,
+    ModelError,
+    ModelFailedSelfTest,
+    RuntimeUnavailable,
+)
+
+CANDIDATES = {c.label: c for name in registry.RUNTIMES for c in registry.candidates([name], 1)}
+
+
+@pytest.fixture(scope="module", params=["identity", "pushpull"])
+def model(request: pytest.FixtureRequest) -> Model:
+    return Catalogue().load(request.param)
+
+
+@pytest.fixture(scope="module", params=CANDIDATES)
+def runtime(request: pytest.FixtureRequest, model: Model) -> Iterator[Runtime]:
+    loaded = registry.load(model.onnx, CANDIDATES[request.param])
+    yield loaded
+    loaded.close()
+
+
+def test_every_runtime_of_the_development_setup_is_there() -> None:
+    assert {c.runtime for c in CANDIDATES.values()} == set(registry.RUNTIMES)
+
+
+def test_golden_answer(runtime: Runtime, model: Model) -> None:
+    self_test(runtime, model)
+
+
+def test_it_says_what_really_runs(runtime: Runtime) -> None:
+    assert runtime.info.runtime in registry.RUNTIMES
+    assert "CPU" in runtime.info.provider
+    assert runtime.info.precision in ("f32", "bf16")
+    assert runtime.info.threads == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (16, 16), (33, 70), (1, 400), (64, 96)])
+def test_any_shape_before_and_after_warm_up(runtime: Runtime, shape: tuple[int, int]) -> None:
+    values = np.random.default_rng(0).poisson(7, shape).astype(np.float32)
+    given = Picture(values=values, weight=np.ones_like(values), units_per_electron=1.0, read_variance=0.0)
+    kept = values.copy()
+    cold, warm = np.full((2, 2, *shape), np.nan, np.float32)
+    runtime.run(given, cold[0], cold[1])
+    runtime.warm_up(shape)
+    runtime.run(given, warm[0], warm[1])
+    assert np.isfinite(cold).all()
+    np.testing.assert_allclose(warm, cold, rtol=0.02 if runtime.info.precision == "bf16" else 1e-3, atol=1e-3)
+    np.testing.assert_array_equal(values, kept)
+
+
+def test_it_passes_its_own_gate(runtime: Runtime, model: Model) -> None:
+    assert gate_problem(runtime, answers(runtime), model.manifest.gate) == ""
+
+
+@pytest.mark.parametrize("label", CANDIDATES)
+@pytest.mark.parametrize("junk", [b"", b"junk", bytes(4096)])
+def test_what_is_not_a_model_is_refused(label: str, junk: bytes) -> None:
+    with pytest.raises(ModelError):
+        runtime = registry.load(junk, CANDIDATES[label])
+        self_test(runtime, Catalogue().load("identity"))
+
+
+PLAIN = CANDIDATES["onnxruntime/CPUExecutionProvider/f32/1"]
+
+
+class Wrong:
+    """A runtime that gives an answer off by a share of it."""
+
+    info = RuntimeInfo(runtime="wrong", provider="CPU", precision="f32", threads=1)
+
+    def __init__(self, factor: float, noise: float = 0.0) -> None:
+        self.factor, self.noise = factor, noise
+        self.real = registry.load(
+            Catalogue().load("pushpull").onnx, CANDIDATES["onnxruntime/CPUExecutionProvider/f32/1"]
+        )
+
+    def warm_up(self, shape: tuple[int, int]) -> None: ...
+
+    def run(self, picture: Picture, estimate: np.ndarray, sigma: np.ndarray) -> None:
+        self.real.run(picture, estimate, sigma)
+        estimate *= self.factor
+        estimate += self.noise * np.random.default_rng(0).normal(size=estimate.shape)
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("factor", [1.01, np.nan, np.inf, 0.0])
+def test_a_wrong_answer_fails_the_self_test(factor: float) -> None:
+    with pytest.raises(ModelFailedSelfTest, match="not the golden ones"):
+        self_test(Wrong(factor), Catalogue().load("pushpull"))
+
+
+@pytest.mark.parametrize(
+    ("factor", "noise", "words"), [(1.0, 0.0, ""), (1.1, 0.0, "off by"), (np.nan, 0.0, "off by"), (1.0, 0.004, "loses")]
+)
+def test_gate(factor: float, noise: float, words: str) -> None:
+    reference = answers(Wrong(1.0))
+    problem = gate_problem(Wrong(factor, noise), reference, Gate(max_psnr_drop_db=0.02, max_abs_error_rel=0.05))
+    assert (words in problem) and bool(words) == bool(problem)
+
+
+def test_trials_have_a_truth_between_nought_and_one() -> None:
+    for trial in trials():
+        assert 0 < trial.truth.min() < trial.truth.max() <= 1
+
+
+def test_golden_question_is_one_picture() -> None:
+    assert golden_picture(Catalogue().load("pushpull")).values.shape == (64, 96)
+
+
+# The choice ---------------------------------------------------------------------------------------------------------
+
+
+def test_tune_takes_the_fastest_and_tells_all_times() -> None:
+    restorer = Restorer.load("identity", threads=1, tune_s=0.3)
+    times = restorer.info.tuned_ms
+    assert len(times) >= 2
+    chosen = [c for c in CANDIDATES.values() if c.runtime == restorer.info.runtime]
+    assert min(times[c.label] for c in chosen if c.label in times) <= min(times.values()) / 0.9
+
+
+def test_without_a_tune_onnxruntime_runs() -> None:
+    info = Restorer.load("identity", threads=1).info
+    assert (info.runtime, info.provider, info.tuned_ms) == ("onnxruntime", "CPUExecutionProvider", {})
+
+
+def test_what_fails_the_gate_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "gate_problem", lambda *_: "it is off")
+    model = Catalogue().load("identity")
+    choice = tune.choose(model, runtimes=["onnxruntime", "openvino"], threads=1, tune_s=0.1)
+    assert choice.runtime.info.runtime == "onnxruntime"
+    assert len(choice.problems) >= 1
+
+
+def test_openvino_alone_runs_in_float32_only() -> None:
+    assert Restorer.load("identity", runtimes=["openvino"], threads=1, tune_s=0.1).info.precision == "f32"
+
+
+def test_a_runtime_that_is_not_installed_is_no_error_if_another_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Absent:
+        def candidates(self, threads: int) -> list[Candidate]:
+            return list(installation.require("no_such_package", extra="openvino"))
+
+        def load(self, onnx: bytes, candidate: Candidate) -> Runtime:
+            raise RuntimeUnavailable("never")
+
+    monkeypatch.setitem(registry.RUNTIMES, "openvino", Absent())
+    assert Restorer.load("identity", threads=1, tune_s=0.1).info.runtime == "onnxruntime"
+    with pytest.raises(MissingExtra, match=r"no_such_package.*scanmend\[openvino\]"):
+        Restorer.load("identity", runtimes=["openvino"])
+
+
+def test_unknown_runtime() -> None:
+    with pytest.raises(ConfigurationError, match="onnxruntime, openvino"):
+        registry.candidates(["tflite"], 1)
+
+
+@pytest.mark.parametrize(
+    ("installed", "words"),
+    [
+        ({"onnxruntime"}, []),
+        ({"onnxruntime-gpu", "openvino"}, []),
+        ({"onnxruntime", "onnxruntime-gpu"}, ["pip uninstall"]),
+        ({"openvino"}, ["Without ONNX Runtime"]),
+        (set(), ["No runtime"]),
+    ],
+)
+def test_installation_problems_name_the_command(installed: set[str], words: list[str]) -> None:
+    found = installation.problems(installed)
+    assert len(found) == len(words)
+    for text, word in zip(found, words, strict=True):
+        assert word in text
+        assert "pip install" in text
+
+
+def test_this_installation_is_sound() -> None:
+    assert installation.problems(installation.installed()) == []
