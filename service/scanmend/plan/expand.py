@@ -33,7 +33,23 @@ Indices = npt.NDArray[np.int32]
 MAX_POINTS = 1 << 28
 """Most points of one plan."""
 
+MAX_SPIRAL_POINTS = 1 << 26
+"""Most points of a spiral, those outside the field included, so that a few bytes cannot ask for hours."""
+
+LEAST_SPIRAL_PX = 1 / 256
+"""Least pitch and step of a spiral in pixels; keeps its arithmetic far from the edge of double precision."""
+
+SPIRAL_NEWTON_STEPS = 4
+"""Enough for 1e-9 pixels from the starting value at any pitch, so that other solvers find the same pixels."""
+
+_SPIRAL_CHUNK = 1 << 16
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def most_points(shape: tuple[int, int]) -> int:
+    """Most points of a plan on a field `(ny, nx)`, so that a short message cannot ask for all the memory."""
+    return min(MAX_POINTS, max(1 << 20, 64 * shape[0] * shape[1]))
 
 
 def splitmix64(seed: int, counters: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -85,6 +101,8 @@ def expand(pattern: Pattern, shape: tuple[int, int]) -> Indices:
             pixels = _points(pattern, shape)
     if pixels.size == 0:
         raise PlanError("The plan visits no pixel.", mend="Give at least one point inside the field.")
+    if pixels.size > most_points(shape):
+        raise _too_many(pixels.size, shape)
     pixels.flags.writeable = False
     return pixels
 
@@ -160,26 +178,29 @@ def _jittered_grid(pattern: JitteredGrid, shape: tuple[int, int]) -> Indices:
 def _spiral(pattern: Spiral, shape: tuple[int, int]) -> Indices:
     ny, nx = shape
     pitch, step = pattern.pitch_px, pattern.step_px
-    if not (math.isfinite(pitch) and math.isfinite(step) and pitch > 0 and step > 0):
+    if not all(math.isfinite(length) and length >= LEAST_SPIRAL_PX for length in (pitch, step)):
         raise PlanError(
             f"A spiral with a pitch of {pitch} and a step of {step} pixels.",
-            mend="Give both as positive numbers.",
+            mend=f"Give both as {LEAST_SPIRAL_PX} or more.",
         )
     growth = pitch / (2 * math.pi)  # r = growth · θ
     reach = math.hypot(ny, nx) / 2 + 1
-    if math.pi * reach**2 / (pitch * step) > MAX_POINTS:
+    total = math.floor(_arc_length(growth, reach / growth) / step) + 1
+    expected = total * min(1.0, ny * nx / (math.pi * reach**2))
+    if total > MAX_SPIRAL_POINTS or expected > most_points(shape):
         raise PlanError("The spiral has too many points.", mend="Raise pitch_px or step_px.")
-    theta_max = reach / growth
-    length = _arc_length(growth, theta_max)
-    distance = np.arange(math.floor(length / step) + 1, dtype=np.float64) * step
-    theta = np.sqrt(2 * distance / growth)  # exact far from the centre; two Newton steps settle the rest
-    for _ in range(2):
-        root = np.sqrt(1 + theta * theta)
-        theta = theta - (growth / 2 * (theta * root + np.arcsinh(theta)) - distance) / (growth * root)
-    x = np.floor((nx - 1) / 2 + growth * theta * np.cos(theta) + 0.5)
-    y = np.floor((ny - 1) / 2 + growth * theta * np.sin(theta) + 0.5)
-    inside = (x >= 0) & (x < nx) & (y >= 0) & (y < ny)
-    return np.asarray(y[inside] * nx + x[inside]).astype(np.int32)
+    parts = []
+    for first in range(0, total, _SPIRAL_CHUNK):  # in pieces, because each point takes 100 bytes on the way
+        distance = np.arange(first, min(first + _SPIRAL_CHUNK, total), dtype=np.float64) * step
+        theta = np.sqrt(2 * distance / growth)  # exact far from the centre; Newton steps settle the rest
+        for _ in range(SPIRAL_NEWTON_STEPS):
+            root = np.sqrt(1 + theta * theta)
+            theta = theta - (growth / 2 * (theta * root + np.arcsinh(theta)) - distance) / (growth * root)
+        x = np.floor((nx - 1) / 2 + growth * theta * np.cos(theta) + 0.5)
+        y = np.floor((ny - 1) / 2 + growth * theta * np.sin(theta) + 0.5)
+        inside = (x >= 0) & (x < nx) & (y >= 0) & (y < ny)
+        parts.append((y[inside] * nx + x[inside]).astype(np.int32))
+    return np.concatenate(parts)
 
 
 def _arc_length(growth: float, theta: float) -> float:
@@ -204,6 +225,13 @@ def _outside(x: int, y: int, shape: tuple[int, int]) -> PlanError:
     )
 
 
+def _too_many(points: int, shape: tuple[int, int]) -> PlanError:
+    return PlanError(
+        f"The plan has {points} points, the limit for this field is {most_points(shape)}.",
+        mend="Split it into several plans, or stay longer at each point.",
+    )
+
+
 def _segments(pattern: Segments, shape: tuple[int, int]) -> Indices:
     ny, nx = shape
     x, y, length = _triples(pattern.runs, 3, "Segments.runs").T.astype(np.int64)
@@ -215,12 +243,15 @@ def _segments(pattern: Segments, shape: tuple[int, int]) -> Indices:
             raise PlanError(f"Segment {first} has no length.", mend="Give each segment at least one pixel.")
         raise _outside(int(last[first]), int(y[first]), shape)
     count = np.abs(length)
-    if int(count.sum()) > MAX_POINTS:
-        raise PlanError("The segments have too many points.", mend=f"Keep a plan under {MAX_POINTS} points.")
+    if not 1 <= int(count.sum()) <= most_points(shape):
+        raise _too_many(int(count.sum()), shape) if count.size else PlanError("The plan has no segment.")
     starts = np.cumsum(count) - count
-    along = np.arange(int(count.sum())) - np.repeat(starts, count)
-    flat = np.repeat(y * nx + x, count) + along * np.repeat(np.sign(length), count)
-    return np.asarray(flat, dtype=np.int32)
+    # One running sum of 32-bit steps instead of three 64-bit tables: a pixel index never needs more.
+    steps = np.repeat(np.sign(length).astype(np.int32), count)
+    flat = (y * nx + x).astype(np.int32)
+    steps[0] = flat[0]
+    steps[starts[1:]] = flat[1:] - (flat + length.astype(np.int32) - np.sign(length).astype(np.int32))[:-1]
+    return np.cumsum(steps, dtype=np.int32)
 
 
 def _mask(pattern: Mask, shape: tuple[int, int]) -> Indices:

@@ -90,12 +90,12 @@ class ScanPlan(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaul
         """
         dwell = np.asarray(dwell_ns)
         dwell_list = None
+        if dwell.ndim > 1 or not np.issubdtype(dwell.dtype, np.integer) or not _dwells_fit(dwell):
+            raise PlanError(
+                f"Dwell times must be whole numbers of nanoseconds from 1 to {MAX_DWELL_NS}, one or a list of them.",
+                mend="Round them, and split longer dwells into several visits.",
+            )
         if dwell.ndim:
-            if not np.issubdtype(dwell.dtype, np.integer) or (dwell.size and not _dwells_fit(dwell)):
-                raise PlanError(
-                    f"Dwell times must be whole numbers of nanoseconds from 1 to {MAX_DWELL_NS}.",
-                    mend="Round them, and split longer dwells into several visits.",
-                )
             dwell_list = dwell.astype("<u4").tobytes()
         plan = cls(
             shape=(int(shape[0]), int(shape[1])),
@@ -211,10 +211,10 @@ class ScanPlan(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaul
         if len(self.shape) != 2:
             raise PlanError("A plan's shape is (ny, nx).", mend="Give two numbers.")
         Field(shape=self.shape, pixel_size_nm=1.0)
-        if not 1 <= self.dwell_ns <= MAX_DWELL_NS or self.settle_ns < 0:
+        if not (1 <= self.dwell_ns <= MAX_DWELL_NS and 0 <= self.settle_ns <= MAX_DWELL_NS):
             raise PlanError(
                 f"A dwell of {self.dwell_ns} ns with a settle time of {self.settle_ns} ns.",
-                mend=f"Give a dwell from 1 to {MAX_DWELL_NS} ns and a settle time of 0 or more.",
+                mend=f"Give a dwell from 1 to {MAX_DWELL_NS} ns and a settle time from 0 to {MAX_DWELL_NS} ns.",
             )
         limit = self.max_dose_e_per_nm2
         if limit is not None and not (math.isfinite(limit) and limit > 0):

@@ -12,7 +12,7 @@ from enum import IntEnum, IntFlag
 
 import xxhash
 
-from scanmend.errors import ChecksumMismatch, MalformedMessage, OversizeMessage, UnsupportedVersion
+from scanmend.errors import ChecksumMismatch, InvalidInput, MalformedMessage, OversizeMessage, UnsupportedVersion
 from scanmend.field import MAX_CHANNELS, MAX_FIELD_PX, SAMPLE_DTYPES
 
 VERSION = 1
@@ -88,8 +88,23 @@ def xxh3(data: bytes | memoryview) -> int:
     return xxhash.xxh3_64_intdigest(data)
 
 
+def _short(text: str, size: int) -> bytes:
+    """UTF-8 of a text, cut between two characters."""
+    return text.encode()[:size].decode(errors="ignore").encode()
+
+
 def _seal(packed: bytes) -> bytes:
     return packed + _CHECK.pack(xxh3(packed) & 0xFFFFFFFF)
+
+
+def _packed(layout: struct.Struct, *values: object) -> bytes:
+    try:
+        return layout.pack(*values)
+    except struct.error as error:
+        raise InvalidInput(
+            f"A number does not fit its place in a header: {error}.",
+            mend="Keep counts below 2**32, times and session ids from 0 to 2**64 - 1.",
+        ) from error
 
 
 def _opened(data: bytes | memoryview, size: int, magic: bytes, name: str) -> memoryview:
@@ -134,9 +149,14 @@ class FrameHeader:
         return FrameFlag.END_OF_PASS in self.flags
 
     def pack(self) -> bytes:
-        """The 80 bytes."""
+        """The 80 bytes.
+
+        Raises:
+            InvalidInput: A value that does not fit its place.
+        """
         return _seal(
-            _FRAME.pack(
+            _packed(
+                _FRAME,
                 FRAME_MAGIC,
                 VERSION,
                 0,
@@ -275,9 +295,14 @@ class RestoredHeader:
         return RestoredFlag.RESTORED in self.flags
 
     def pack(self) -> bytes:
-        """The 216 bytes."""
+        """The 216 bytes.
+
+        Raises:
+            InvalidInput: A value that does not fit its place.
+        """
         return _seal(
-            _RESTORED.pack(
+            _packed(
+                _RESTORED,
                 RESTORED_MAGIC,
                 VERSION,
                 0,
@@ -301,8 +326,8 @@ class RestoredHeader:
                 0,
                 self.electrons_per_unit,
                 self.model_sha256,
-                self.model.encode()[:32],
-                self.provider.encode()[:24],
+                _short(self.model, 32),
+                _short(self.provider, 24),
                 self.estimate_xxh3,
                 self.sigma_xxh3,
             )
