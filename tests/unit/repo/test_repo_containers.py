@@ -105,7 +105,7 @@ def test_nothing_is_published_and_everything_listens_on_loopback(services: dict[
     """With the host's network a listener on all addresses would be open to the laboratory."""
     assert [name for name, each in services.items() if "ports" in each] == []
     assert {each["network_mode"] for each in services.values()} == {"host", "none"}
-    assert "--web.listen-address=127.0.0.1:7590" in services["prometheus"]["command"]
+    assert "--web.listen-address=127.0.0.1:9090" in services["prometheus"]["command"]
     assert services["grafana"]["environment"]["GF_SERVER_HTTP_ADDR"] == "127.0.0.1"
 
 
@@ -150,3 +150,21 @@ def test_prometheus_finds_its_rules_and_the_token_where_compose_mounts_them(
     assert job["authorization"]["credentials_file"] == "/run/scanmend/access-token"
     assert "/run/scanmend" in mounted
     assert job["static_configs"][0]["targets"] == ["127.0.0.1:7580"]
+
+
+def test_grafana_finds_prometheus_and_its_dashboard_where_compose_puts_them(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    provisioning = ROOT / "docker" / "grafana" / "provisioning"
+    (source,) = (provisioning / "datasources").glob("*.y*ml")
+    (provider,) = (provisioning / "dashboards").glob("*.y*ml")
+    (datasource,) = yaml.safe_load(source.read_text(encoding="utf-8"))["datasources"]
+    listens = [word.split("=")[1] for word in services["prometheus"]["command"] if "listen-address" in word]
+    assert [datasource["url"]] == [f"http://{address}" for address in listens]
+    (folder,) = yaml.safe_load(provider.read_text(encoding="utf-8"))["providers"]
+    mounted = {volume.split(":")[1]: volume.split(":")[0] for volume in services["grafana"]["volumes"]}
+    dashboards = ROOT / mounted[folder["options"]["path"]]
+    shown = [json.loads(path.read_text(encoding="utf-8")) for path in dashboards.glob("*.json")]
+    assert [each["title"] for each in shown] != []
+    home = Path(services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert (dashboards / home.name).exists() and str(home.parent) == folder["options"]["path"]
