@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xxhash
 
-from running import RunningService
+from running import RunningService, wait_for
 from scanmend.client import Client
 from scanmend.field import Channel, Field
 from scanmend.record import EntryKind, scan, session_path
@@ -24,18 +24,22 @@ KILLS = 20
 
 
 class Killer(threading.Thread):
-    """Kills one process again and again at random times, slowly enough for the supervisor to go on."""
+    """Kills one process again and again at random times, each time in a stream that has got going again."""
 
     def __init__(self, service: RunningService, name: str, kills: int, seed: int) -> None:
         super().__init__(daemon=True)
         self.service, self.name_, self.left, self.random = service, name, kills, random.Random(seed)
         self.error: BaseException | None = None
         self.killed = 0
+        self.durable = 0
+        """How far the stream has got; the test's own thread keeps it up to date."""
 
     def run(self) -> None:
         try:
             while self.left:
-                time.sleep(self.random.uniform(0.2, 0.8))
+                goal = self.durable + 20
+                wait_for(lambda goal=goal: self.durable >= goal, 30.0, "the stream does not go on")  # type: ignore[misc]
+                time.sleep(self.random.uniform(0.0, 0.3))
                 pid = self.service.kill(self.name_)
                 self.killed += 1
                 self.left -= 1
@@ -69,6 +73,7 @@ def test_acquire_is_killed_twenty_times_and_no_frame_is_missing(tmp_path: Path) 
                         session.send(picture)
                         while session.receive(0) is not None:
                             pass
+                        killer.durable = session.stats.durable_upto
                         if not killer.is_alive():
                             break
                         time.sleep(0.002)

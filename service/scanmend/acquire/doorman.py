@@ -7,6 +7,7 @@ import shutil
 from scanmend.acquire.context import Context
 from scanmend.acquire.engine_desk import EngineDesk
 from scanmend.acquire.jobs import FLOAT_BYTES, Slots
+from scanmend.acquire.ledger import Ledger
 from scanmend.acquire.recordings import Resumed, has_recording, open_recording
 from scanmend.acquire.session import Session, SessionState
 from scanmend.errors import ConfigurationError, InvalidInput, RecordingError, ScanmendError
@@ -28,6 +29,8 @@ RING_OUT_BYTES = 256 << 20
 """Shared memory of a session, roughly: large fields get fewer slots, small ones at most `MAX_SLOTS`."""
 MAX_SLOTS = 8
 LEAST_FRAME_BYTES = 65_536
+MOST_FORGOTTEN = 1 << 24
+"""Most frames that a session may have lost when a service that was started anew takes it up."""
 
 
 def welcome(context: Context, desk: EngineDesk, hello: Hello, peer: bytes) -> Session | Refuse:
@@ -61,6 +64,7 @@ def welcome(context: Context, desk: EngineDesk, hello: Hello, peer: bytes) -> Se
         journal=journal,
         peer=peer,
         heard_mono_ns=context.clock.mono_ns(),
+        ledger=Ledger(begin=hello.held_from),
     )
     context.sessions[session.id] = session
     return session
@@ -142,7 +146,7 @@ def _take_up(context: Context, session: Session, hello: Hello, peer: bytes) -> S
     session.peer = peer
     session.heard_mono_ns = context.clock.mono_ns()
     if session.state is SessionState.DETACHED:
-        session.state = SessionState.OPEN if session.end is None else SessionState.ENDING
+        session.state = SessionState.OPEN
     return session
 
 
@@ -156,6 +160,8 @@ def _check(context: Context, desk: EngineDesk, hello: Hello) -> Refuse | None:
         return _refuse(RefuseCode.SESSION_NAME, error.message, error.mend)
     if hello.session_id == 0:
         return _refuse(RefuseCode.MALFORMED, "session_id is 0.", "Draw a random number from 1 to 2**63 - 1.")
+    if hello.held_from > MOST_FORGOTTEN:
+        return _refuse(RefuseCode.MALFORMED, f"held_from is {hello.held_from}.", "Open a new session.")
     live = [s for s in context.sessions.values() if s.state is not SessionState.ENDED]
     if any(s.name == hello.session for s in live):
         return _refuse(

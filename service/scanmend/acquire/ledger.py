@@ -40,8 +40,13 @@ class Ledger:
     """Who has come, who is safe, who is missing.
 
     The numbers below `received_upto` cost 8 bytes each; only those beyond a hole cost more.
+
+    Args:
+        begin: The first number that can still come; those below are missing for good. More than 0 where a service that
+            was started anew takes up a session that was not recorded.
     """
 
+    begin: int = 0
     duplicates: int = 0
     conflicts: int = 0
     damaged: int = 0
@@ -63,11 +68,15 @@ class Ledger:
     _durable_ahead: set[int] = field(default_factory=set)
     _durable: int = 0
 
+    def __post_init__(self) -> None:
+        self._checksums.frombytes(bytes(8 * self.begin))
+        self._durable_upto = self.begin
+
     # What has come --------------------------------------------------------------------------------------------------
 
     @property
     def received_upto(self) -> int:
-        """Every number below is received or rejected."""
+        """Every number below is received, rejected, or missing for good."""
         return len(self._checksums)
 
     @property
@@ -77,7 +86,7 @@ class Ledger:
 
     @property
     def seen(self) -> int:
-        """How many numbers are received or rejected."""
+        """How many numbers are received, rejected, or missing for good."""
         return len(self._checksums) + len(self._ahead)
 
     def judge(self, seq: int, payload_xxh3: int) -> Verdict:
@@ -166,7 +175,8 @@ class Ledger:
 
     def missing(self, count: int) -> list[tuple[int, int]]:
         """Every missing range `(first, last + 1)` of numbers 0 to `count - 1`."""
-        ranges = [hole for hole in self.holes() if hole[0] < count]
+        ranges = [(0, min(self.begin, count))] if self.begin and count else []
+        ranges += [hole for hole in self.holes() if hole[0] < count]
         if self.highest < count:
             ranges.append((self.highest, count))
         return ranges

@@ -87,7 +87,7 @@ class Reception:
             reason, mend = MENDS[NackCode.NO_SESSION]
             self._junk(peer, NackCode.NO_SESSION, reason, mend, message.session_id)
             return
-        self._heard(session)
+        self._heard(session, peer)
         match message:
             case Plan():
                 self._plan(session, message, bytes(data))
@@ -114,8 +114,12 @@ class Reception:
         )
         self.context.send(peer, refuse)
 
-    def _heard(self, session: Session) -> None:
+    def _heard(self, session: Session, peer: bytes) -> None:
+        """The client speaks; after a reconnect that it did not notice itself it has another address."""
         session.heard_mono_ns = self.context.clock.mono_ns()
+        session.peer = peer
+        if session.state is SessionState.DETACHED:
+            session.state = SessionState.OPEN
 
     # PLAN ------------------------------------------------------------------------------------------------------------
 
@@ -153,7 +157,7 @@ class Reception:
             reason, mend = MENDS[NackCode.NO_SESSION]
             self._junk(peer, NackCode.NO_SESSION, reason, mend, header.session_id)
             return
-        self._heard(session)
+        self._heard(session, peer)
         session.ack_due = True
         verdict = session.judge(header)
         if verdict is Verdict.DUPLICATE:

@@ -18,7 +18,8 @@ OUTCOMES = ("restored", "passed", "dropped")
 class Model:
     """What a ledger is, without any cleverness."""
 
-    def __init__(self) -> None:
+    def __init__(self, begin: int) -> None:
+        self.begin = begin
         self.received: dict[int, int] = {}
         self.rejected: dict[int, int] = {}
         self.durable: set[int] = set()
@@ -30,26 +31,27 @@ class Model:
         return self.received | self.rejected
 
     def first_missing(self, members: set[int]) -> int:
-        return next(n for n in range(len(members) + 1) if n not in members)
+        return next(n for n in range(self.begin, self.begin + len(members) + 1) if n not in members)
 
     def holes(self) -> list[int]:
-        return [n for n in range(max(self.seen, default=-1)) if n not in self.seen]
+        return [n for n in range(self.begin, max(self.seen, default=-1)) if n not in self.seen]
 
 
 class LedgerMachine(RuleBasedStateMachine):
     """Frames come late, twice, in another order, damaged by a second sender, or never."""
 
-    @initialize()
-    def begin(self) -> None:
-        self.ledger, self.model = Ledger(), Model()
+    @initialize(begin=st.sampled_from([0, 0, 3]))
+    def open(self, begin: int) -> None:
+        self.ledger, self.model = Ledger(begin), Model(begin)
 
     @rule(
-        seq=st.integers(0, 40),
+        offset=st.integers(0, 40),
         checksum=st.sampled_from([1, 2, 2**64 - 1]),
         dropped=st.integers(0, 3),
         reject=st.booleans(),
     )
-    def frame(self, seq: int, checksum: int, dropped: int, reject: bool) -> None:
+    def frame(self, offset: int, checksum: int, dropped: int, reject: bool) -> None:
+        seq = self.model.begin + offset
         verdict = self.ledger.judge(seq, checksum)
         if seq not in self.model.seen:
             assert verdict is Verdict.NEW
@@ -98,7 +100,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert ledger.durable_upto == model.first_missing(model.durable | set(model.rejected))
         assert [n for first, last in ledger.holes() for n in range(first, last)] == model.holes()
         assert (ledger.received, ledger.durable) == (len(model.received), len(model.durable))
-        assert ledger.seen == len(model.seen)
+        assert ledger.seen == model.begin + len(model.seen)
         assert ledger.rejected.total() == len(model.rejected)
         assert (ledger.duplicates, ledger.conflicts) == (model.duplicates, model.conflicts)
         assert ledger.unanswered == len(model.received) - len(model.outcomes)
@@ -107,7 +109,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def balances_when_all_is_accounted_for(self) -> None:
         model = self.model
-        count = max(model.seen, default=-1) + 3
+        count = max(model.seen, default=model.begin - 1) + 3
         gaps = count - len(model.seen)
         assert sum(last - first for first, last in self.ledger.missing(count)) == gaps
         durable = self.ledger.balances(count, model.dropped_before, recorded=True)
