@@ -7,6 +7,7 @@ browser sends none and needs the token anyway.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from scanmend.metrics import WebCounters
 from scanmend.web import problems
 
 MAX_BODY_BYTES = 1 << 20
+TOO_LARGE = f"The body is above {MAX_BODY_BYTES} bytes."
+TOO_LARGE_MEND = "No request to this service needs so much."
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
@@ -70,6 +73,9 @@ class Guard:
         if refusal is not None:
             reason, text, mend = refusal
             self._counters.refuse(reason)
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1008})  # before it is open: a 403
+                return
             response = problems.answer(403 if reason != "body" else 413, reason, text, mend=mend)
             if reason == "body":
                 response.headers["connection"] = "close"
@@ -95,12 +101,11 @@ class Guard:
                 )
         lengths = _values(scope, b"content-length")
         if any(not length.isdigit() or int(length) > MAX_BODY_BYTES for length in lengths):
-            return "body", f"The body is above {MAX_BODY_BYTES} bytes.", "No request to this service needs so much."
+            return "body", TOO_LARGE, TOO_LARGE_MEND
         return None
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         taken = 0
-        begun = False
 
         async def bounded_receive() -> Message:
             nonlocal taken
@@ -110,24 +115,17 @@ class Guard:
                 raise _TooLarge
             return message
 
-        async def noting_send(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
+        async def bounded_send(message: Message) -> None:
+            # A framework that met the exception answers something of its own: the truth goes out below.
+            if taken <= MAX_BODY_BYTES:
+                await send(message)
 
-        try:
-            await self._app(scope, bounded_receive, noting_send)
-        except _TooLarge:
+        with contextlib.suppress(_TooLarge):
+            await self._app(scope, bounded_receive, bounded_send)
+        if taken > MAX_BODY_BYTES:
             self._counters.refuse("body")
-            if not begun:
-                response = problems.answer(
-                    413,
-                    "body",
-                    f"The body is above {MAX_BODY_BYTES} bytes.",
-                    mend="No request to this service needs so much.",
-                    headers={"connection": "close"},
-                )
-                await response(scope, receive, send)
+            response = problems.answer(413, "body", TOO_LARGE, mend=TOO_LARGE_MEND, headers={"connection": "close"})
+            await response(scope, receive, send)
 
 
 def _values(scope: Scope, name: bytes) -> list[str]:

@@ -74,6 +74,8 @@ def install(app: FastAPI) -> None:
     async def http_error(_: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             raise error
+        if error.status_code == 400:  # FastAPI's word for a body of which not even the bytes can be read
+            return answer(422, "invalid", f"{error.detail}.", mend=_MENDS[422])
         mend = _MENDS.get(error.status_code, "Read docs/api.md.")
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
         return answer(error.status_code, code, f"{error.detail}.", mend=mend, headers=error.headers)

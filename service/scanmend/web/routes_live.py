@@ -96,36 +96,37 @@ class _Browser:
         self._turned.set()
 
     async def run(self) -> None:
-        """Serve until it leaves."""
-        tasks = [asyncio.create_task(part) for part in (self._listen(), self._tell(), self._show())]
+        """Serve until it leaves, or says something that it must not."""
+        listening = asyncio.create_task(self._listen())
+        tasks = [listening, asyncio.create_task(self._tell()), asyncio.create_task(self._show())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                with contextlib.suppress(WebSocketDisconnect):
-                    task.result()
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()
+        if listening in done and (farewell := listening.result()) is not None:
+            await self._socket.close(*farewell)
 
-    async def _listen(self) -> None:
+    async def _listen(self) -> tuple[int, str] | None:
+        """Take messages; give the code and reason of a close, None where the browser has left."""
         allowance, refilled = float(MAX_MESSAGES_PER_S), time.monotonic()
         while True:
             message = await self._socket.receive()
             if message["type"] == "websocket.disconnect":
-                return
+                return None
             now = time.monotonic()
             allowance = min(MAX_MESSAGES_PER_S, allowance + (now - refilled) * MAX_MESSAGES_PER_S) - 1
             refilled = now
             if allowance < 0:
                 self._web.counters.refuse("flood")
-                await self._socket.close(FLOOD, f"More than {MAX_MESSAGES_PER_S} messages a second.")
-                return
+                return FLOOD, f"More than {MAX_MESSAGES_PER_S} messages a second."
             try:
                 self._take(_wishes.decode(message.get("text") or message.get("bytes") or b""))
             except (msgspec.DecodeError, InvalidInput) as error:
-                await self._socket.close(BAD_MESSAGE, f"Not a message of this socket: {error}"[:120])
-                return
+                return BAD_MESSAGE, f"Not a message of this socket: {error}"[:120]
 
     def _take(self, wish: Wish) -> None:
         if wish.planes is not None:
@@ -188,6 +189,11 @@ async def live(socket: WebSocket, session: str = "") -> None:
     """Pictures and status for one page."""
     web: WebState = socket.app.state.web
     await socket.accept()
+    with contextlib.suppress(WebSocketDisconnect):  # it may leave at any moment
+        await _serve(socket, web, session)
+
+
+async def _serve(socket: WebSocket, web: WebState, session: str) -> None:
     if not await _has_token(socket, web):
         web.counters.refuse("token")
         await socket.close(BAD_TOKEN, 'The first message must be {"token": …} with the service\'s token.')

@@ -53,7 +53,7 @@ export class Painter2d {
     context.fillStyle = rgb(UNSAMPLED_STRIPE);
     for (let y = 0; y < 8; y++) for (let x = 0; x < 3; x++) context.fillRect((x + y) % 8, y, 1, 1);
     const pattern = this.context.createPattern(tile, "repeat");
-    pattern.setTransform(new DOMMatrix([1 / zoom, 0, 0, 1 / zoom, 0, 0]));
+    pattern.setTransform(new DOMMatrix([1.5 / zoom, 0, 0, 1.5 / zoom, 0, 0]));
     return pattern;
   }
 
