@@ -153,10 +153,9 @@ class Instrument:
                 if scenario.rescan is not None:
                     self._rescan(scenario.rescan.max_proposals)
                 self._line.read_all()
-                elapsed_s = time.monotonic() - self._began_s
+                elapsed_s = self._line.answered_s - self._began_s
                 receipt = session.end("stopped" if self._stop and session.command is None else None)
                 self._line.compare_all()
-                self._tell(force=True)
                 dose, stats = self.microscope.dose(), session.stats
                 return Report(
                     scenario=scenario.name,
@@ -254,9 +253,9 @@ class Instrument:
         frames = self.scenario.frames
         return number % (max(1, frames // COMPARED_PASSES) if frames else COMPARED_EVERY) == 0
 
-    def _tell(self, *, force: bool = False) -> None:
+    def _tell(self) -> None:
         now_s = time.monotonic()
-        if self._on_progress is None or (now_s - self._told_s < PROGRESS_S and not force):
+        if self._on_progress is None or now_s - self._told_s < PROGRESS_S:
             return
         self._told_s = now_s
         tally, session = self._line.tally, self._session

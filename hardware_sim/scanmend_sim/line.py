@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from scanmend.client import Session
+from scanmend.client import Restored, Session
 from scanmend.errors import FrameRejected, SessionPaused
 from scanmend.frame import Samples
 from scanmend.plan import ScanPlan
@@ -52,6 +52,8 @@ class Line:
     ) -> None:
         self.session = session
         self.tally = Tally()
+        self.answered_s = time.monotonic()
+        """When the last answer was read."""
         self._quality = quality
         self._stopping = stopping
         self._tell = tell
@@ -78,18 +80,16 @@ class Line:
                 continue
             answer = self.session.receive(min(left_s, HOLD_SLICE_S))
             if answer is not None:
-                self.tally.take(answer)
-                self._quality.take(answer)
+                self._take(answer)
             elif left_s <= HOLD_SLICE_S:
                 return
-            self._tell()
+            else:
+                self._tell()
 
     def read_all(self) -> None:
         """Wait for every answer that is owed."""
         while (answer := self.session.receive()) is not None:
-            self.tally.take(answer)
-            self._quality.take(answer)
-            self._tell()
+            self._take(answer)
 
     def compare_all(self) -> None:
         """Compare every answer that still waits for it."""
@@ -141,6 +141,12 @@ class Line:
                 return call()
             except FrameRejected as rejected:
                 log.warning("frame %d was rejected: %s", rejected.seq, rejected)
+
+    def _take(self, answer: Restored) -> None:
+        self.answered_s = time.monotonic()
+        self.tally.take(answer)
+        self._quality.take(answer)
+        self._tell()
 
     def _time_to_compare(self, left_s: float) -> bool:
         if left_s > 1.5 * self._quality.cost_s:

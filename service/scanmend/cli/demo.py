@@ -73,11 +73,13 @@ def run(arguments: argparse.Namespace) -> int:
         token = load_or_make(data_dir)
         demo = _Demo(Supervisor(settings), arguments, token, kept=kept)
         code = demo.run()
-    if demo.reports:
+    if demo.report is not None:
         if arguments.json:
-            print(json.dumps(demo.reports[-1]), flush=True)
+            print(json.dumps(demo.report), flush=True)
         else:
-            print(account_text(demo.reports[-1]), flush=True)
+            if demo.sessions > 1:
+                print(f"{demo.sessions} sessions with {demo.frames} frames, {demo.balanced} of them balance. The last:")
+            print(account_text(demo.report), flush=True)
     return code
 
 
@@ -105,8 +107,10 @@ class _Demo:
     """
 
     def __init__(self, supervisor: Supervisor, arguments: argparse.Namespace, token: str, *, kept: bool) -> None:
-        self.reports: list[dict[str, Any]] = []
-        """Of the sessions that have ended, the last one only where there is no end of them."""
+        self.report: dict[str, Any] | None = None
+        """Of the last session that has ended."""
+        self.sessions = self.frames = self.balanced = 0
+        """Sessions that have ended, their frames, and how many of the sessions balance."""
         self._supervisor = supervisor
         self._arguments = arguments
         self._token = token
@@ -260,8 +264,10 @@ class _Demo:
             self._unread += data
         *lines, self._unread = self._unread.split(b"\n")
         for line in lines:
-            report = json.loads(line)
-            self.reports = [report]
+            self.report = report = json.loads(line)
+            self.sessions += 1
+            self.frames += report["frames_sent"]
+            self.balanced += report["balanced"]
             recording = report["receipt"]["recording"]
             if recording and not self._kept:
                 # A demo that runs for days must not fill the disk.
