@@ -165,6 +165,8 @@ class EngineDesk:
         self._flush()
         now = self.context.clock.mono_ns()
         for session in self.context.sessions.values():
+            if session.summary_asked:
+                continue
             if session.waiting and not session.needs_engine and now > session.live.wanted_until_mono_ns:
                 while session.waiting:
                     answer_dropped(session, session.waiting.popleft(), "returns_none")
@@ -273,7 +275,7 @@ class EngineDesk:
 
     def _patience_ns(self, session: Session) -> int:
         limit = int(self.context.settings.engine_timeout_s * 1e9)
-        return min(limit, session.meters.slow_restore_ns()) + 100_000_000 * len(self._jobs)
+        return min(limit, session.meters.slow_restore_ns) + 100_000_000 * len(self._jobs)
 
     def _stuck(self) -> None:
         """The engine hangs: answer for it; the supervisor ends it when its heartbeat stays away."""
