@@ -67,6 +67,8 @@ class Ledger:
     _durable_upto: int = 0
     _durable_ahead: set[int] = field(default_factory=set)
     _durable: int = 0
+    _undurable: int = 0
+    """Received frames that never will be durable."""
 
     def __post_init__(self) -> None:
         self._checksums.frombytes(bytes(8 * self.begin))
@@ -147,6 +149,13 @@ class Ledger:
         self._durable_ahead.add(seq)
         self._durable += 1
         self._advance_durable()
+
+    def recording_failed(self) -> None:
+        """Nothing more gets onto the disk: what was received and is not there counts as rejected."""
+        lost = self.received - self._durable - self._undurable
+        if lost:
+            self.rejected["recording_failed"] += lost
+            self._undurable += lost
 
     def _advance_durable(self) -> None:
         while True:

@@ -37,7 +37,7 @@ from scanmend.wire.messages import (
 
 log = logging.getLogger(__name__)
 
-REJECTS = frozenset({NackCode.DTYPE, NackCode.BEYOND_PLAN, NackCode.OVERSIZE})
+REJECTS = frozenset({NackCode.DTYPE, NackCode.BEYOND_PLAN, NackCode.OVERSIZE, NackCode.RECORDING_FAILED})
 """With these a frame is rejected for good: its number counts as rejected in the receipt."""
 
 
@@ -194,6 +194,7 @@ class Reception:
             session.take(job)
         except RecordingError as error:
             self.recording_failed(session, error)
+            self._refuse_frame(session, header, NackCode.RECORDING_FAILED)
 
     def _refuse_frame(self, session: Session, header: FrameHeader, code: NackCode) -> None:
         """Answer a frame that is not taken, and reject it for good where sending it again cannot help."""
@@ -214,6 +215,7 @@ class Reception:
         if session.recording_failed is not None:
             return
         session.recording_failed = error
+        session.ledger.recording_failed()
         session.ack_due = True
         log.error("session %s: %s", session.name, error)
         self.context.problem("recording_failed", error.message, mend=error.mend, session=session.name)
