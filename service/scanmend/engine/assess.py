@@ -1,7 +1,7 @@
 """Looks at what a model gave before anybody else sees it.
 
-Costs a tenth of a millisecond on a 512² picture: three minima and maxima and a sum, which NaN and infinity do not
-pass unseen.
+Costs a quarter of a millisecond on a 512² picture: minima, maxima and a sum, which NaN and infinity do not pass
+unseen.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def assess(picture: Picture, estimate: FloatPicture, sigma: FloatPicture) -> Ass
             range of the samples.
     """
     low, high = float(estimate.min()), float(estimate.max())
-    sigma_low, sigma_high = float(sigma.min()), float(sigma.max())
-    if not all(map(math.isfinite, (low, high, sigma_low, sigma_high))):
+    sigma_low, sigma_sum = float(sigma.min()), float(np.add.reduce(sigma, axis=None))
+    if not all(map(math.isfinite, (low, high, sigma_low, sigma_sum))):
         raise UnusableOutput("The model's output holds NaN or infinity.", reason=PassReason.OUTPUT_NOT_FINITE)
     if sigma_low < 0:
         raise UnusableOutput("The model gave a negative standard deviation.", reason=PassReason.ENGINE_FAILED)
@@ -70,7 +70,7 @@ def assess(picture: Picture, estimate: FloatPicture, sigma: FloatPicture) -> Ass
         )
     if low == high and darkest < brightest and estimate.size >= _ENOUGH_PX and _varies(picture):
         raise UnusableOutput("The model gave one grey for a picture that varies.", reason=PassReason.ENGINE_FAILED)
-    return Assessment(sigma_mean=float(np.add.reduce(sigma, axis=None, dtype=np.float32)) / sigma.size)
+    return Assessment(sigma_mean=sigma_sum / sigma.size)
 
 
 def _varies(picture: Picture) -> bool:

@@ -49,6 +49,7 @@ class SessionExposure:
         self._values: FloatPicture = np.zeros(field.shape, dtype=np.float32)
         self._weight: FloatPicture = np.ones(field.shape, dtype=np.float32)
         self._weight_is_one = True
+        self._scratch: npt.NDArray[np.float64] | None = None
 
     def add(self, frame: Frame, plan: ScanPlan) -> None:
         """Take a frame.
@@ -160,7 +161,10 @@ class SessionExposure:
         """Mean signal and weight of what was summed; gives the reference dwell."""
         held = builder.view()
         reference = held.reference_dwell_ns
-        per_dwell = np.maximum(held.dwell_ns, 1.0)  # dwell times are whole nanoseconds; signal is 0 where there is none
+        if self._scratch is None:
+            self._scratch = np.empty(self.field.shape)
+        per_dwell = self._scratch
+        np.maximum(held.dwell_ns, 1.0, out=per_dwell)  # dwell times are whole ns; signal is 0 where there is none
         np.divide(held.signal, per_dwell, out=per_dwell)
         with np.errstate(over="ignore"):  # a model takes what is beyond 1e15 for not sampled
             np.multiply(per_dwell, reference, out=self._values, casting="unsafe")

@@ -96,7 +96,7 @@ def _not_live(catalogue: Catalogue, name: str, error: ScanmendError) -> ModelInf
     try:
         manifest = catalogue.manifest(name)
     except ModelError:
-        return ModelInfo(name=name, problem=str(error))
+        return ModelInfo(name=name, problem=str(error)[:500])
     return ModelInfo(
         name=name,
         version=manifest.version,
@@ -104,5 +104,5 @@ def _not_live(catalogue: Catalogue, name: str, error: ScanmendError) -> ModelInf
         kind=manifest.kind,
         summary=manifest.summary,
         card=manifest.card,
-        problem=str(error),
+        problem=str(error)[:500],
     )

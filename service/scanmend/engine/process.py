@@ -14,15 +14,21 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import msgspec
 
 from scanmend.engine.loop import EngineLoop
 from scanmend.engine.models import LiveModels
 from scanmend.engine.runtimes import installation
 from scanmend.errors import NotConnected, ScanmendError
 from scanmend.ipc import Doorbell, HeartbeatBoard
-from scanmend.ipc.engine_link import EngineProblem, EngineReady
+from scanmend.ipc.doorbell import MAX_MESSAGE_BYTES
+from scanmend.ipc.engine_link import EngineProblem, EngineReady, encode
 from scanmend.ipc.parent import end_with_parent
 from scanmend.logs import set_up_logging
 from scanmend.rescan import policy_names
@@ -32,6 +38,7 @@ log = logging.getLogger(__name__)
 
 NAME = "engine"
 WAIT_FOR_ACQUIRE_S = 30.0
+LONGEST_LOAD_S = 300.0
 _TRY_S = 0.5
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # malloc.h
 _KEPT_BYTES = 256 << 20
@@ -71,13 +78,13 @@ class Engine:
             bell = self._connect(beat)
             if bell is None:
                 return self._end()
-            models = LiveModels.load(
-                preferred=self.settings.model,
-                threads=self.settings.threads,
-                runtimes=self.settings.runtimes,
-                tune_s=self.settings.tune_s,
-                beat=beat,
-            )
+            with beating(beat):
+                models = LiveModels.load(
+                    preferred=self.settings.model,
+                    threads=self.settings.threads,
+                    runtimes=self.settings.runtimes,
+                    tune_s=self.settings.tune_s,
+                )
             # What lives as long as the process need not be looked at by every collection.
             gc.collect()
             gc.freeze()
@@ -86,7 +93,7 @@ class Engine:
                     self._serve(bell, models, beat)
                 if self.stop_asked:
                     break
-                log.warning("acquire is gone; waiting for it")
+                log.info("acquire has hung up; waiting for it or for a stop")
                 bell = self._connect(beat)
             models.close()
             return self._end()
@@ -94,9 +101,7 @@ class Engine:
     def _serve(self, bell: Doorbell, models: LiveModels, beat: Callable[[], None]) -> None:
         self._loop = EngineLoop(bell, models, self.run_dir, beat)
         self._loop.stop_asked = self.stop_asked
-        self._loop.say(
-            EngineReady(pid=os.getpid(), models=models.infos, default_model=models.default, policies=policy_names())
-        )
+        self._loop.say(_ready(models))
         for problem in installation.problems(installation.installed()):
             self._loop.say(EngineProblem(code="runtimes", text=problem))
         self._loop.run()
@@ -118,6 +123,41 @@ class Engine:
             return 0
         log.error("acquire did not come back within %g s", WAIT_FOR_ACQUIRE_S)
         return 1
+
+
+@contextmanager
+def beating(beat: Callable[[], None], *, longest_s: float = LONGEST_LOAD_S) -> Iterator[None]:
+    """Beat from a thread while models load: compiling one for a GPU may take minutes in a single call.
+
+    Args:
+        beat: Shows that this process lives.
+        longest_s: After this it counts as hung like any other work.
+    """
+    done = threading.Event()
+    end = time.monotonic() + longest_s
+
+    def keep_beating() -> None:
+        while not done.wait(1.0) and time.monotonic() < end:
+            beat()
+
+    beat()
+    thread = threading.Thread(target=keep_beating, name="beating", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _ready(models: LiveModels) -> EngineReady:
+    """The engine's first message, with as much of the models' cards as a message holds."""
+    for characters in (4000, 400, 0):
+        infos = [msgspec.structs.replace(info, card=info.card[:characters]) for info in models.infos]
+        ready = EngineReady(pid=os.getpid(), models=infos, default_model=models.default, policies=policy_names())
+        if len(encode(ready)) <= MAX_MESSAGE_BYTES:
+            break
+    return ready
 
 
 def keep_freed_memory() -> None:

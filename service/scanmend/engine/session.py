@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 FAILURES_BEFORE_FALLBACK = 3
 """A model that fails so often in a row is given up for the session."""
 
+LONGEST_ERROR = 500
+"""Characters of an error that are passed on; the log has all of it."""
+
 Say = Callable[[FromEngine], None]
 
 # Whatever a frame does to the code that handles it, it gets its one answer and the engine lives on: a frame that
@@ -258,7 +261,7 @@ class EngineSession:
             seq=header.seq,
             restored=False,
             reason=int(reason),
-            error=str(error) or type(error).__name__,
+            error=(str(error) or type(error).__name__)[:LONGEST_ERROR],
             taken_mono_ns=taken_mono_ns,
             restore_ns=time.monotonic_ns() - taken_mono_ns,
             frames_included=self.exposure.frames_included,
@@ -274,7 +277,8 @@ class EngineSession:
             return
         self._restorer, self._failures = fallback, 0
         text = (
-            f"Model {failed.info.name} failed {FAILURES_BEFORE_FALLBACK} times in a row ({error.message}); "
+            f"Model {failed.info.name} failed {FAILURES_BEFORE_FALLBACK} times in a row "
+            f"({error.message[:LONGEST_ERROR]}); "
             f"{FALLBACK} goes on in its place."
         )
         self._say(EngineProblem(code="model_failed", text=text, session_id=self.id))

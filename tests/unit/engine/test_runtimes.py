@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 import pytest
@@ -78,6 +79,11 @@ def test_what_is_not_a_model_is_refused(label: str, junk: bytes) -> None:
 
 
 PLAIN = CANDIDATES["onnxruntime/CPUExecutionProvider/f32/1"]
+
+
+@cache
+def _pushpull() -> Runtime:
+    return registry.load(Catalogue().load("pushpull").onnx, PLAIN)
 
 
 class Wrong:
