@@ -116,7 +116,8 @@ def _only(status: dict[str, Any], name: str | None) -> dict[str, Any]:
     sessions = [session for session in status["sessions"] if session["name"] == name]
     if not sessions:
         raise InvalidInput(f"There is no session {name}.", mend="Leave the name out to see those there are.")
-    return {**status, "sessions": sessions}
+    problems = [problem for problem in status["problems"] if problem["session"] in ("", name)]
+    return {**status, "sessions": sessions, "problems": problems}
 
 
 def status_text(status: dict[str, Any]) -> str:
