@@ -123,13 +123,16 @@ class ReferenceService:
             return nack(NackCode.CHECKSUM)
         if h.plan_id not in s.plans:
             return nack(NackCode.UNKNOWN_PLAN)
-        if h.dtype != s.hello.channels[0].dtype or h.first_point + h.points > s.plans[h.plan_id].points:
-            s.rejected[h.seq] = NackCode.DTYPE
-            return nack(NackCode.DTYPE) + self.ack(s)
         if h.seq in s.frames:
             same = s.frames[h.seq][0].payload_xxh3 == h.payload_xxh3
             s.duplicates, s.conflicts = s.duplicates + same, s.conflicts + (not same)
             return self.ack(s) if same else nack(NackCode.CONFLICT)
+        if h.seq in s.rejected:
+            s.duplicates += 1
+            return self.ack(s)
+        if h.dtype != s.hello.channels[0].dtype or h.first_point + h.points > s.plans[h.plan_id].points:
+            s.rejected[h.seq] = NackCode.DTYPE
+            return nack(NackCode.DTYPE) + self.ack(s)
         s.frames[h.seq] = (h, bytes(parts[1]))
         return self.ack(s) + ([] if s.hello.returns == "none" else [self.restored(s, h, bytes(parts[1]))])
 
