@@ -345,8 +345,9 @@ class SessionCore:
         elif nack.code in RETRIABLE:
             self._resend_after(nack)
         elif (seq := self.troubles.note(nack)) is not None:
-            self.ring.reject(seq)
-            self.answers.forget(seq)
+            self._forget(seq)
+        elif nack.code == NackCode.BAD_PLAN and nack.plan_id is not None:
+            self.plans.refused.add(nack.plan_id)
 
     def _resend_after(self, nack: Nack) -> None:
         if nack.seq is None or self.state is not State.OPEN:
@@ -354,9 +355,17 @@ class SessionCore:
         frame = self.ring.get(nack.seq)
         if frame is None:
             return
+        if nack.code == NackCode.UNKNOWN_PLAN and frame.plan_id in self.plans.refused:
+            self.troubles.reject(nack.seq, nack)  # sending it again would go on for ever
+            self._forget(nack.seq)
+            return
         if nack.code == NackCode.UNKNOWN_PLAN:
             plan = self.plans.encoded(frame.plan_id)
             if plan is not None and plan not in self._controls:
                 self._controls.append(plan)
         pause_s = CREDIT_PAUSE_S if nack.code == NackCode.CREDIT else 0.0
         self.ring.resend((nack.seq,), self.last_heard_s, pause_s=pause_s)
+
+    def _forget(self, seq: int) -> None:
+        self.ring.reject(seq)
+        self.answers.forget(seq)

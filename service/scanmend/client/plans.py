@@ -23,6 +23,8 @@ class PlanBook:
         self._encoded: dict[int, bytes] = {}
         self._ids: dict[int, int] = {}
         self._last: tuple[ScanPlan, int] | None = None
+        self.refused: set[int] = set()
+        """Plans that the service will not have."""
 
     def find(self, plan: ScanPlan) -> int | None:
         """The id of a plan that is announced already, or None."""

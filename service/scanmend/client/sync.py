@@ -1,8 +1,7 @@
 """The blocking client.
 
-It has no thread of its own: bytes move inside `send`, `receive`, `next_proposal`, iteration and `end`. A program that
-calls none of these for longer than a few seconds looks detached on the service's page; nothing is lost by that. A
-session belongs to the thread that uses it.
+It has no thread of its own: bytes move inside `send`, `receive`, `next_proposal`, iteration, `end` and `pump`. What is
+lost while a program calls none of these is resent when it does. A session belongs to the thread that uses it.
 """
 
 from __future__ import annotations

@@ -33,12 +33,16 @@ class Troubles:
             kind = RecordingError if nack.code == NackCode.RECORDING_FAILED else SessionClosed
             self.failure = self.failure or kind(nack.reason, mend=nack.mend)
         elif nack.seq is not None and nack.code != NackCode.NOT_FINITE:
-            rejection = FrameRejected(nack.reason, seq=nack.seq, code=nack.code, mend=nack.mend)
-            self.rejected.append(rejection)
-            self.complaints.append(rejection)
+            self.reject(nack.seq, nack)
             return nack.seq
         elif nack.code == NackCode.BAD_PLAN:
             self.complaints.append(PlanError(nack.reason, mend=nack.mend))
         else:
             self.notes.append(f"{nack.reason} {nack.mend}".rstrip())
         return None
+
+    def reject(self, seq: int, nack: Nack) -> None:
+        """Note a frame that the service will never take."""
+        rejection = FrameRejected(nack.reason, seq=seq, code=nack.code, mend=nack.mend)
+        self.rejected.append(rejection)
+        self.complaints.append(rejection)

@@ -322,6 +322,17 @@ def test_remarks_do_not_touch_the_ring():
     assert isinstance(wire.core.troubles.complaints[0], PlanError)
 
 
+def test_frames_of_a_plan_that_the_service_will_not_have_are_not_sent_for_ever():
+    wire = opened()
+    wire.core.push(piece(0))
+    wire.flush()
+    wire.cut()
+    wire.core.feed([encode(Nack(session_id=7, code=NackCode.BAD_PLAN, reason="Too large.", plan_id=0))])
+    wire.core.feed([encode(Nack(session_id=7, code=NackCode.UNKNOWN_PLAN, reason="Which?", seq=0))])
+    assert wire.core.outgoing() is None and len(wire.core.ring) == 0
+    assert [type(c) for c in wire.core.troubles.complaints] == [PlanError, FrameRejected]
+
+
 def test_a_refusal_fails_the_session():
     wire = Wire()
     wire.service.refuse = "session_exists"
