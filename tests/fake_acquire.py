@@ -57,7 +57,7 @@ class FakeAcquire(threading.Thread):
         self.missing, self.states = 0, dict.fromkeys(sessions, "open")
         self.error: BaseException | None = None
         self._begun, self._over, self._listening = time.monotonic(), threading.Event(), threading.Event()
-        self._movie = _movie(size)
+        self._movie = movie(size)
 
     @property
     def number(self) -> int:
@@ -223,18 +223,18 @@ class FakeAcquire(threading.Thread):
         return [console.encode(info), raster if self.raster else sparse, *parts]
 
 
-def _movie(size: int, length: int = 16) -> list[tuple[bytes, bytes, bytes, bytes]]:
+def movie(size: int, length: int = 16) -> list[tuple[bytes, bytes, bytes, bytes]]:
     """Sparse raw, full raw, estimate and sigma of a specimen that drifts to the right and meets itself."""
     rng = np.random.default_rng(1)
-    scene, movie = _scene(size), []
+    scene, pictures = _scene(size), []
     for n in range(length):
         truth = np.roll(scene, n * size // length, axis=1)
         counts = rng.poisson(12 * truth)
         sparse = np.where(rng.random(truth.shape) < 0.2, counts, np.nan).astype("<f4")
         sigma = 0.4 + 1.2 * np.sqrt(truth) + 3.6 * np.abs(np.gradient(truth, axis=1))
         planes = sparse, counts.astype("<u2"), (12 * truth).astype("<f4"), sigma.astype("<f4")
-        movie.append(tuple(plane.tobytes() for plane in planes))
-    return movie
+        pictures.append(tuple(plane.tobytes() for plane in planes))
+    return pictures
 
 
 def _scene(size: int) -> np.ndarray:

@@ -34,7 +34,7 @@ class Views:
     def __init__(self, *, recording_allowed: bool) -> None:
         self._recording_allowed = recording_allowed
         self._book = ProblemBook(time.monotonic, time.time_ns)
-        self._commanded: dict[tuple[str, int], Commanded] = {}
+        self._commanded: dict[tuple[str, int, int], Commanded] = {}
         self._unreachable_since_ns = 0
         self._status = self._view(Snapshot(None, False, time.monotonic()))
         self._as_json = self._status.model_dump(mode="json")
@@ -58,7 +58,8 @@ class Views:
         """Remember what was commanded, for every page to see."""
         for view in self._status.sessions:
             if view.name == session:
-                self._commanded[session, int(view.session_id)] = commanded
+                # With the boot's id: what was commanded before acquire died may never have reached the microscope.
+                self._commanded[session, int(view.session_id), int(self._status.boot_id)] = commanded
 
     def session(self, name: str) -> SessionView | None:
         """A session by its name."""
@@ -90,7 +91,7 @@ class Views:
                 refused={},
                 junk={},
             )
-        ids = {(s.hello.session, s.hello.session_id) for s in status.sessions}
+        ids = {(s.hello.session, s.hello.session_id, status.boot_id) for s in status.sessions}
         self._commanded = {key: value for key, value in self._commanded.items() if key in ids}
         order = sorted(status.sessions, key=lambda s: (s.state == "ended", -s.opened_unix_ns))
         return StatusView(
@@ -104,7 +105,9 @@ class Views:
             recordings=status.recordings,
             disk_free_bytes=status.disk_free_bytes,
             engine=_engine(status.engine),
-            sessions=[_session(s, self._commanded.get((s.hello.session, s.hello.session_id))) for s in order],
+            sessions=[
+                _session(s, self._commanded.get((s.hello.session, s.hello.session_id, status.boot_id))) for s in order
+            ],
             problems=problems,
             refused=dict(status.refused),
             junk=dict(status.junk),

@@ -1,5 +1,5 @@
 // The footer: rates, latency, losses, dose, model.
-import { figure, milliseconds, rate, sum, words } from "./format.js";
+import { count, figure, milliseconds, rate, sum, words } from "./format.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -16,9 +16,9 @@ function small(text) {
   return element;
 }
 
-function count(number, name, kind) {
+function counted(number, name, kind) {
   const element = document.createElement("span");
-  element.append(bold(figure(number)), " ", name);
+  element.append(bold(count(number)), " ", name);
   if (number > 0 && kind) element.className = kind;
   return element;
 }
@@ -44,11 +44,11 @@ function showLosses(session) {
   if (!account) return target.replaceChildren(bold("–"));
   const passed = sum(account.passed_through);
   target.replaceChildren(
-    count(account.received, "received", "received"),
-    count(account.missing, "lost", "bad"),
-    count(sum(account.rejected), "rejected", "bad"),
-    count(account.dropped_by_client, "dropped", "warn"),
-    ...(passed ? [count(passed, "unrestored", "warn")] : []),
+    counted(account.received, "received", "received"),
+    counted(account.missing, "lost", "bad"),
+    counted(sum(account.rejected), "rejected", "bad"),
+    counted(account.dropped_by_client, "dropped", "warn"),
+    ...(passed ? [counted(passed, "unrestored", "warn")] : []),
   );
   target.title = Object.entries(account.passed_through ?? {}).map(([why, n]) => `${n} passed through: ${words(why)}`).join("\n");
 }

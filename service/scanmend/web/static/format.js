@@ -8,6 +8,12 @@ export function figure(value, digits = 3) {
   return String(Number(value.toPrecision(digits)));
 }
 
+// A count that stays narrow: 9 999, 12.3 k, 4.56 M.
+export function count(value) {
+  if (value < 10000) return figure(value);
+  return value < 1e6 ? `${(value / 1e3).toPrecision(3)} k` : `${(value / 1e6).toPrecision(3)} M`;
+}
+
 export function rate(value) {
   return value === undefined ? "–" : value >= 100 ? Math.round(value).toString() : value.toFixed(1);
 }
