@@ -9,7 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from scanmend.client import Restored, Session
-from scanmend.errors import FrameRejected, SessionPaused
+from scanmend.errors import FrameRejected, NotConnected, SessionPaused
 from scanmend.frame import Samples
 from scanmend.plan import ScanPlan
 from scanmend.wire.messages import Proposal
@@ -24,7 +24,7 @@ HOLD_SLICE_S = 0.25
 """How long the beam waits for credit before it looks whether somebody wants it to stop."""
 
 HOLD_S = 60.0
-"""How long the beam waits for credit before that is an error."""
+"""How long the beam waits for credit, or for a service that has gone, before that is an error."""
 
 COMPARE_EVERY_S = 3.0
 """Where somebody watches the figures, a picture is compared at least so often, even if the scan has no time for it."""
@@ -110,6 +110,7 @@ class Line:
 
         Raises:
             SessionPaused: No credit for a minute.
+            NotConnected: No service for a minute.
             ScanmendError: Whatever else the client raises.
         """
         send = partial(self.session.send_samples, plan, samples, pass_index, first_point=first_point)
@@ -118,7 +119,7 @@ class Line:
             self.read()
             try:
                 return self._calmly(partial(send, end_of_pass=end_of_pass, copy=copy, timeout_s=HOLD_SLICE_S))
-            except SessionPaused:
+            except (SessionPaused, NotConnected):  # a service that is being started again is waited for, too
                 if time.monotonic() > began_s + HOLD_S:
                     raise
                 if self._stopping():

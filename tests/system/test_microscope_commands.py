@@ -135,3 +135,19 @@ def test_watch_says_what_is_wrong(service: RunningService, scanmend: Callable[..
     strange.write_text("x" * 43)
     done = watch(service, scanmend, "--once", "--token-file", str(strange))
     assert done.returncode == 3 and "does not take this token" in done.stderr
+
+
+def test_a_service_that_is_killed_is_waited_for(service: RunningService) -> None:
+    """The session goes on where it stopped: nothing is lost, and nothing is asked of the microscope."""
+    options = RunOptions(frames=60, specimen=SPECIMEN)
+    seen = []
+    instrument = Instrument(load_scenario("sparse"), service.address, options, on_progress=seen.append)
+    with InstrumentThread(instrument) as thread:
+        while not any(progress.frames_sent > 10 for progress in seen):
+            assert thread.running
+            time.sleep(0.02)
+        service.wait_restarted("acquire", service.kill("acquire"))
+        report = thread.result(60)
+    receipt = report.receipt
+    assert (receipt.count, receipt.durable, receipt.gaps, receipt.conflicts) == (60, 60, 0, 0)
+    assert receipt.balanced and receipt.checksum_matches and report.reconnects >= 1

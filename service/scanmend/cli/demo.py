@@ -133,6 +133,8 @@ class _Demo:
         finally:
             self._end_microscope()
             service_code = supervisor.shutdown()
+        if supervisor.failure:
+            print(f"scanmend: The service failed: {supervisor.failure} Run `scanmend check`.", file=sys.stderr)
         return service_code or code
 
     @property
@@ -193,11 +195,7 @@ class _Demo:
     # The microscope ---------------------------------------------------------------------------------------------
 
     def _scan(self) -> int:
-        """Let the microscope run until it is done; gives its exit code.
-
-        Raises:
-            ConfigurationError: The service failed.
-        """
+        """Let the microscope run until it is done; gives its exit code."""
         process = self._microscope = subprocess.Popen(
             self._command(),
             stdin=subprocess.DEVNULL,
@@ -211,10 +209,6 @@ class _Demo:
             self._supervisor.turn()
             self._read_reports()
         self._end_microscope()
-        if self._supervisor.state is ServiceState.FAILED:
-            raise ConfigurationError(
-                f"The service failed: {self._supervisor.failure}", mend="Its messages are above; try --log-level info."
-            )
         return process.returncode if process.returncode >= 0 else EXIT_FAILED
 
     def _command(self) -> list[str]:
