@@ -119,7 +119,7 @@ RETRIABLE = frozenset({NackCode.NO_SESSION, NackCode.CHECKSUM, NackCode.UNKNOWN_
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="HELLO", tag_field="type", omit_defaults=True):
     """Opens a session, or takes it up again after a reconnect."""
 
-    # A factory, because a plain default would be left out of the bytes, and then mean another version to a later reader.
+    # A factory, because a plain default would be left out of the bytes and be read as the reader's own version.
     version: int = msgspec.field(default_factory=lambda: VERSION)
     session: str
     """Name, unique on the service; matches `SESSION_NAME`."""
