@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from scanmend.engine.assess import UnusableOutput
 from scanmend.engine.catalogue import FALLBACK
@@ -17,9 +15,9 @@ from scanmend.engine.exposures import InputNotFinite, SessionExposure
 from scanmend.engine.models import LiveModels
 from scanmend.engine.proposals import Proposals
 from scanmend.engine.restorer import AUTO, Restorer
-from scanmend.errors import ConfigurationError, ExposureError, ModelError, PlanError, ScanmendError
+from scanmend.engine.slots import OutSlot, SessionSlots
+from scanmend.errors import ExposureError, ModelError, PlanError, ScanmendError
 from scanmend.frame import Frame, Samples
-from scanmend.ipc import SlotRing
 from scanmend.ipc.engine_link import (
     Done,
     EngineProblem,
@@ -27,7 +25,6 @@ from scanmend.ipc.engine_link import (
     FromEngine,
     OpenSession,
     PlanNotice,
-    RingInfo,
     SessionSummary,
     Work,
 )
@@ -50,16 +47,6 @@ Say = Callable[[FromEngine], None]
 # Whatever a frame does to the code that handles it, it gets its one answer and the engine lives on: a frame that
 # killed the engine would come again and kill the next one too.
 MISHAPS = (ScanmendError, ArithmeticError, LookupError, ValueError, TypeError, RuntimeError, OSError, MemoryError)
-
-
-@dataclass(frozen=True, slots=True)
-class _Slot:
-    """The three pictures of an output slot, each float32 `(ny, nx)`."""
-
-    estimate: FloatPicture
-    sigma: FloatPicture
-    raw: FloatPicture | None
-    """None where the slot has no room for it."""
 
 
 class EngineSession:
@@ -92,9 +79,7 @@ class EngineSession:
         self._beat = beat
         self._failures = 0
         self._proposals = Proposals(hello, run_dir)
-        self._ring_in = _attach(opening.frames_in)
-        self._ring_out = _attach(opening.pictures_out)
-        self._slots: dict[int, _Slot] = {}
+        self._slots = SessionSlots(opening)
         if opening.lost_frames:
             self.mark_incomplete()
 
@@ -144,19 +129,14 @@ class EngineSession:
 
     def close(self) -> None:
         """Let go of the rings."""
-        self._slots.clear()
-        self._ring_in.close()
-        self._ring_out.close()
+        self._slots.close()
 
     # The way of a frame ---------------------------------------------------------------------------------------------
 
     def _handle(
         self, work: Work, header: FrameHeader, taken_mono_ns: int, *, superseded: bool
-    ) -> tuple[Done, _Slot | None]:
-        samples = self._ring_in.array(
-            work.slot_in, (header.channels, header.points), np.dtype(header.dtype).newbyteorder("<")
-        )
-        self.expose(header, samples)
+    ) -> tuple[Done, OutSlot | None]:
+        self.expose(header, self._slots.samples(work.slot_in, header))
         if superseded:
             done = Done(ticket=work.ticket, session_id=self.id, seq=header.seq, restored=False, superseded=True)
             return done, None
@@ -164,7 +144,7 @@ class EngineSession:
             raise _Passed("Earlier frames of the exposure could not be rebuilt.", PassReason.EXPOSURE_LOST)
         if self._restorer is None:
             raise _Passed("No model is live.", PassReason.NO_MODEL)
-        slot = self._slot(work.slot_out)
+        slot = self._slots.out(work.slot_out)
         sigma_mean, electrons_per_unit = self._restore(self._restorer, slot)
         if work.live and slot.raw is not None:
             self.exposure.write_raw(slot.raw)
@@ -219,7 +199,7 @@ class EngineSession:
         )
         self.exposure.add(frame, plan)
 
-    def _restore(self, restorer: Restorer, slot: _Slot) -> tuple[float, float]:
+    def _restore(self, restorer: Restorer, slot: OutSlot) -> tuple[float, float]:
         """Mean of sigma, and electrons per unit of the values."""
         picture = self.exposure.picture()
         assessment = restorer.restore_into(picture, slot.estimate, slot.sigma, beat=self._beat)
@@ -283,19 +263,6 @@ class EngineSession:
         )
         self._say(EngineProblem(code="model_failed", text=text, session_id=self.id))
 
-    def _slot(self, index: int) -> _Slot:
-        slot = self._slots.get(index)
-        if slot is None:
-            shape = self.hello.field.shape
-            size = 4 * self.hello.field.pixels
-            ring = self._ring_out
-            raw = ring.array(index, shape, np.float32, offset_bytes=2 * size) if ring.slot_bytes >= 3 * size else None
-            slot = _Slot(
-                ring.array(index, shape, np.float32), ring.array(index, shape, np.float32, offset_bytes=size), raw
-            )
-            self._slots[index] = slot
-        return slot
-
 
 class _Passed(ScanmendError):
     """A frame that is passed on as it came, for a reason that is nobody's fault."""
@@ -303,11 +270,3 @@ class _Passed(ScanmendError):
     def __init__(self, message: str, reason: PassReason) -> None:
         super().__init__(message)
         self.reason = reason
-
-
-def _attach(info: RingInfo) -> SlotRing:
-    ring = SlotRing.attach(Path(info.path))
-    if ring.slots != info.slots or ring.slot_bytes < info.slot_bytes:
-        ring.close()
-        raise ConfigurationError("A ring is not the one that acquire told of.", mend="Restart the service.")
-    return ring

@@ -33,7 +33,8 @@ class FakeAcquire:
         self.listener = Listener(self.run_dir.path / "engine.sock")
         made = Settings(model=model, **{"threads": 1, "tune_s": 0.0, **settings})
         (self.run_dir.path / "settings.json").write_text(made.model_dump_json())
-        self.slots, self.tickets, self.said = slots, 0, list[Any]()
+        self.slots, self.tickets, self.session_id = slots, 0, 0
+        self.said: list[Any] = []
         self.rings: dict[int, tuple[SlotRing, SlotRing, Hello]] = {}
         self.start()
 
@@ -64,7 +65,12 @@ class FakeAcquire:
             self.said.append(message)
         raise AssertionError(f"no {kind.__name__} within {timeout_s} s; said: {self.said}")
 
-    def open(self, shape: tuple[int, int], *, session_id: int = 1, opening: dict[str, Any] | None = None, **hello: Any):
+    def open(
+        self, shape: tuple[int, int], *, opening: dict[str, Any] | None = None, again: bool = False, **hello: Any
+    ) -> int:
+        """Open a session, the next one or the last one again; gives its id."""
+        self.session_id += not again
+        session_id = self.session_id
         field = hello.pop("field", Field(shape=shape, pixel_size_nm=1.0, beam_current_pa=10.0))
         hello.setdefault("channels", (Channel(name="HAADF"),))
         said = Hello(session=f"s{session_id}", session_id=session_id, field=field, **hello)
@@ -73,15 +79,20 @@ class FakeAcquire:
         self.rings[session_id] = (rings[0], rings[1], said)
         infos = [link.RingInfo(path=str(r.path), slots=r.slots, slot_bytes=r.slot_bytes) for r in rings]
         self.send(link.OpenSession(hello=said, frames_in=infos[0], pictures_out=infos[1], **(opening or {})))
+        return session_id
 
-    def plan(self, plan: ScanPlan, *, plan_id: int = 0, session_id: int = 1) -> None:
+    def plan(self, plan: ScanPlan, *, plan_id: int = 0, session_id: int | None = None) -> None:
+        session_id = session_id or self.session_id
         self.send(link.PlanNotice(session_id=session_id, plan_id=plan_id, data=msgspec.msgpack.encode(plan)))
 
     def send(self, message: Any) -> None:
         self.bell.send(link.encode(message))
 
-    def frame(self, seq: int, samples: np.ndarray, *, session_id: int = 1, end: bool = True, **header: Any) -> int:
+    def frame(
+        self, seq: int, samples: np.ndarray, *, session_id: int | None = None, end: bool = True, **header: Any
+    ) -> int:
         """Hand a frame to the engine; gives its slot."""
+        session_id = session_id or self.session_id
         samples = np.atleast_2d(samples)
         slot = seq % self.slots
         ring = self.rings[session_id][0]
@@ -95,9 +106,9 @@ class FakeAcquire:
         self.send(work)
         return slot
 
-    def pictures(self, slot: int, *, session_id: int = 1) -> np.ndarray:
-        """Estimate, sigma and raw of an output slot."""
-        _, ring, hello = self.rings[session_id]
+    def pictures(self, slot: int) -> np.ndarray:
+        """Estimate, sigma and raw of an output slot of the last session."""
+        _, ring, hello = self.rings[self.session_id]
         return ring.array(slot, (3, *hello.field.shape), np.float32).copy()
 
     def end(self) -> int:

@@ -13,8 +13,8 @@ from scanmend.errors import ModelError, RuntimeUnavailable
 from scanmend.restoration import FloatPicture
 
 NAME = "onnxruntime"
-CPU = "CPUExecutionProvider"
-PREFERRED = ("TensorrtExecutionProvider", "CUDAExecutionProvider", CPU)
+TENSORRT, CUDA, CPU = "TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"
+PREFERRED = (TENSORRT, CUDA, CPU)
 """Providers, in the order in which they are asked for."""
 
 _ERRORS_ONLY = 3
@@ -25,18 +25,18 @@ class OrtFactory:
     """What ONNX Runtime can do on this machine."""
 
     def candidates(self, threads: int) -> list[Candidate]:
-        """One candidate a provider; on the processor one for one thread too, which is faster on a busy machine."""
+        """GPUs in TensorFloat-32 and float32; the processor with all threads and with one, better when it is busy."""
         ort = require("onnxruntime", extra="cpu")
         cores = len(os.sched_getaffinity(0))
         counts = [threads] if threads else sorted({1, min(cores, 8)}, reverse=True)
         # The wheel's own list; it names providers of machines that have no such device: `load` finds out.
         listed = ort.get_available_providers()
-        return [
-            Candidate(runtime=NAME, provider=provider, threads=count)
-            for provider in PREFERRED
+        on_gpu = [
+            Candidate(runtime=NAME, provider=provider, precision=precision, threads=counts[0])
+            for provider, precision in ((TENSORRT, "tf32"), (CUDA, "tf32"), (CUDA, "f32"))
             if provider in listed
-            for count in (counts if provider == CPU else counts[:1])
         ]
+        return on_gpu + [Candidate(runtime=NAME, provider=CPU, threads=count) for count in counts]
 
     def load(self, onnx: bytes, candidate: Candidate) -> Runtime:
         """Load a model on one provider, with those behind it for what it cannot do."""
@@ -48,7 +48,9 @@ class OrtFactory:
         # Waiting threads that spin cost up to half as much processor time again, for nothing.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         behind = PREFERRED[PREFERRED.index(candidate.provider) :]
-        providers = [name for name in behind if name in ort.get_available_providers()]
+        cuda = {"use_tf32": "1" if candidate.precision == "tf32" else "0"}
+        listed = ort.get_available_providers()
+        providers = [(name, cuda if name == CUDA else {}) for name in behind if name in listed]
         try:
             session = ort.InferenceSession(onnx, options, providers=providers)
         except ort_errors() as error:
