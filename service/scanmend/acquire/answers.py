@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import zmq
 
-from scanmend.acquire.context import Context
+from scanmend.acquire.context import Context, Posted
 from scanmend.acquire.jobs import Job, Picture
 from scanmend.acquire.session import Session, SessionState
 from scanmend.ipc.console import PictureInfo
 from scanmend.ipc.engine_link import Done
 from scanmend.wire.header import PassReason, RestoredFlag, RestoredHeader
-from scanmend.wire.messages import Returns, finite_or_none
+from scanmend.wire.messages import Proposal, Returns, encode, finite_or_none
 from scanmend.wire.sockets import COPY_THRESHOLD_BYTES
 
 
@@ -64,10 +64,13 @@ def answer_restored(context: Context, session: Session, job: Job, done: Done) ->
             session.ledger.dropped["client_away"] += 1
             picture.release()
             return True
-        sent = _send_planes(context.router, peer, header.pack(), picture, planes)
-        if sent is None:
+        posted, trackers = _send_planes(context.router, peer, header.pack(), picture, planes)
+        if posted is Posted.FULL:
             return False
-        session.in_flight.add(picture, sent)
+        session.in_flight.add(picture, trackers)
+        if posted is Posted.AWAY:
+            session.ledger.dropped["client_away"] += 1
+            return True
         session.ledger.restored_out += 1
         _count(context, session, job)
         return True
@@ -126,6 +129,16 @@ def answer_dropped(session: Session, job: Job, policy: str) -> None:
     session.ledger.dropped[policy] += 1
 
 
+def answer_proposal(context: Context, session: Session, proposal: Proposal) -> None:
+    """Send a proposal; it waits for a client that is away, and is moot once the session ends."""
+    data = encode(proposal)
+
+    def send() -> bool:
+        return context.send_bytes(session.peer, data) is Posted.SENT or session.state is SessionState.ENDING
+
+    _post(session, send)
+
+
 def flush_answers(session: Session) -> None:
     """Send what the client did not take before, in order."""
     while session.answers and session.answers[0]():
@@ -149,11 +162,8 @@ def _filled(job: Job, done: Done) -> Picture:
 
 def _send_planes(
     router: zmq.Socket[bytes], peer: bytes, header: bytes, picture: Picture, planes: list[int]
-) -> list[zmq.MessageTracker] | None:
-    """Send planes of a picture without copying large ones; None where the client does not read.
-
-    A client that is gone counts as one that took it: its session becomes detached by its silence.
-    """
+) -> tuple[Posted, list[zmq.MessageTracker]]:
+    """Send planes of a picture without copying large ones; the trackers tell when ZeroMQ has let go of them."""
     trackers: list[zmq.MessageTracker] = []
     try:
         router.send(peer, zmq.SNDMORE | zmq.DONTWAIT)
@@ -168,11 +178,12 @@ def _send_planes(
                 if tracker is not None:
                     trackers.append(tracker)
     except zmq.Again:
-        return None
+        return Posted.FULL, trackers
     except zmq.ZMQError as error:
         if error.errno != zmq.EHOSTUNREACH:
             raise
-    return trackers
+        return Posted.AWAY, trackers
+    return Posted.SENT, trackers
 
 
 def _keep_state(session: Session, done: Done) -> None:

@@ -83,6 +83,9 @@ def readmit(context: Context, resumed: Resumed) -> Session:
         heard_mono_ns=context.clock.mono_ns(),
         ledger=resumed.ledger,
         plans=resumed.plans,
+        proposals=resumed.proposals,
+        proposals_made=resumed.proposals_made,
+        executed=resumed.executed,
     )
     context.sessions[session.id] = session
     return session

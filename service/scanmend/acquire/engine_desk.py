@@ -10,23 +10,16 @@
 from __future__ import annotations
 
 import logging
-import secrets
-from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
-import msgspec
-
-from scanmend.acquire.answers import answer_dropped, answer_passed, answer_restored
-from scanmend.acquire.context import Context, Posted
+from scanmend.acquire.answers import answer_dropped, answer_passed, answer_proposal, answer_restored
+from scanmend.acquire.context import MENDS, Context
+from scanmend.acquire.engine_line import EngineLine, Gone, proposal_of
 from scanmend.acquire.jobs import Job, Picture
 from scanmend.acquire.session import Session, SessionState
-from scanmend.errors import MalformedMessage, OversizeMessage
-from scanmend.ipc import Doorbell, Listener
-from scanmend.ipc.doorbell import PeerGone, Sent
+from scanmend.ipc import SlotRing
 from scanmend.ipc.engine_link import (
-    INLINE_BYTES,
     CloseSession,
     Done,
     EngineProblem,
@@ -34,19 +27,15 @@ from scanmend.ipc.engine_link import (
     ExecutedNotice,
     FromEngine,
     OpenSession,
-    PlanNotice,
     ProposalMade,
     RingInfo,
     SessionSummary,
-    ToEngine,
     Work,
-    decode_from_engine,
-    encode,
 )
 from scanmend.plan import ScanPlan
 from scanmend.record import EntryKind, session_path
 from scanmend.wire.header import PassReason
-from scanmend.wire.messages import Executed, Mode, Nack, NackCode, Proposal
+from scanmend.wire.messages import Executed, Mode, Nack, NackCode
 from scanmend.wire.messages import encode as encode_wire
 
 log = logging.getLogger(__name__)
@@ -58,6 +47,9 @@ WAIT_FOR_RESTART_NS = 10_000_000_000
 FIRST_START_NS = 60_000_000_000
 """Frames wait this long for the first engine, which loads and tunes its models; then they pass through."""
 
+MOST_ENGINES_LOST = 2
+"""A frame that so many engines have died on is not given to another one."""
+
 LIVE_INTERVAL_NS = 33_000_000
 """The page is offered 30 pictures a second at most."""
 
@@ -67,8 +59,7 @@ class EngineDesk:
     """Everything that acquire knows about the engine."""
 
     context: Context
-    listener: Listener
-    bell: Doorbell | None = None
+    line: EngineLine
     state: Literal["starting", "ready", "down", "stuck"] = "starting"
     ready: EngineReady | None = None
     pid: int = 0
@@ -77,7 +68,6 @@ class EngineDesk:
     started_mono_ns: int = 0
     _jobs: dict[int, tuple[Session, Job]] = field(default_factory=dict)
     _tickets: int = 0
-    _unsent: deque[bytes] = field(default_factory=deque)
     _known: set[int] = field(default_factory=set)
     """Sessions that the engine has been told of."""
 
@@ -85,39 +75,30 @@ class EngineDesk:
 
     def accept(self) -> None:
         """An engine connects; the newest one counts."""
-        bell = self.listener.accept()
+        bell = self.line.accept()
         if bell is None:
             return
-        if self.bell is not None:
+        if self.line.bell is not None:
             self._gone("another engine has connected")
-        self.bell = bell
+        self.line.connect(bell)
         self.pid = bell.peer_pid
         self.generation += 1
         self.state = "starting"
 
     def receive(self) -> None:
         """Take all that the engine has said."""
-        while self.bell is not None:
-            try:
-                data = self.bell.receive()
-                if data is None:
-                    return
-                if isinstance(data, PeerGone):
-                    self._gone("it has ended")
-                    return
-                self._handle(decode_from_engine(data))
-            except (MalformedMessage, OversizeMessage) as error:
-                log.error("engine: %s", error)
-                self._gone("it speaks another version")
+        for message in self.line.receive():
+            if isinstance(message, Gone):
+                self._gone(message.why)
+            else:
+                self._handle(message)
 
     def _gone(self, why: str) -> None:
         """The engine is no more: frames pass through, or wait for the next one where passes add up."""
         log.warning("engine %d gone: %s", self.pid, why)
-        if self.bell is not None:
-            self.bell.close()
-        self.bell, self.state, self.ready = None, "down", None
+        self.line.hang_up()
+        self.state, self.ready = "down", None
         self.down_since_mono_ns = self.context.clock.mono_ns()
-        self._unsent.clear()
         self._known.clear()
         jobs, self._jobs = self._jobs, {}
         again: dict[int, list[Job]] = {}
@@ -125,7 +106,8 @@ class EngineDesk:
             self._free(job)
             if job.answered:
                 continue
-            if _waits_for_engine(session):
+            job.engines_lost += 1
+            if _waits_for_engine(session) and job.engines_lost < MOST_ENGINES_LOST:
                 again.setdefault(session.id, []).append(job)
             else:
                 answer_passed(self.context, session, job, PassReason.ENGINE_DOWN)
@@ -162,7 +144,7 @@ class EngineDesk:
 
     def dispatch(self) -> None:
         """Give the engine what it has slots for; while there is none, let frames pass through or wait."""
-        self._flush()
+        self.line.flush()
         now = self.context.clock.mono_ns()
         for session in self.context.sessions.values():
             if session.summary_asked:
@@ -185,7 +167,7 @@ class EngineDesk:
     def _dispatch_session(self, session: Session, now: int) -> None:
         if session.id not in self._known and not self._introduce(session):
             return
-        while session.waiting and not self._unsent:
+        while session.waiting and not self.line.choked:
             lease_in = session.slots.pool_in.allocate()
             if lease_in is None:
                 return
@@ -204,7 +186,7 @@ class EngineDesk:
             job.lease_in, job.pool_in = lease_in, session.slots.pool_in
             job.picture = Picture(session.slots.ring_out, session.slots.pool_out, lease_out)
             self._jobs[job.ticket] = (session, job)
-            self._send(
+            self.line.send(
                 Work(
                     ticket=job.ticket,
                     session_id=session.id,
@@ -235,13 +217,9 @@ class EngineDesk:
 
     def _explain(self, session: Session, job: Job, reason: PassReason, text: str) -> None:
         if reason is PassReason.INPUT_NOT_FINITE:
-            nack = Nack(
-                session_id=session.id,
-                code=NackCode.NOT_FINITE,
-                reason="The samples hold NaN or infinity; the frame is kept as it came, and is not restored.",
-                mend="Send only points that were measured.",
-                seq=job.header.seq,
-            )
+            why, mend = MENDS[NackCode.NOT_FINITE]
+            code = NackCode.NOT_FINITE
+            nack = Nack(session_id=session.id, code=code, reason=why, mend=mend, seq=job.header.seq)
             self.context.send(session.peer, nack)
         self.context.problem(
             f"passed_{reason.name.lower()}",
@@ -302,15 +280,11 @@ class EngineDesk:
             journal = str(session_path(self.context.recordings, session.name))
             skip = [job.header.seq for job in session.waiting]
         self._known.add(session.id)
-        self._send(
+        self.line.send(
             OpenSession(
                 hello=session.hello,
-                frames_in=_ring(
-                    session.slots.ring_in.path, session.slots.ring_in.slots, session.slots.ring_in.slot_bytes
-                ),
-                pictures_out=_ring(
-                    session.slots.ring_out.path, session.slots.ring_out.slots, session.slots.ring_out.slot_bytes
-                ),
+                frames_in=_ring(session.slots.ring_in),
+                pictures_out=_ring(session.slots.ring_out),
                 journal=journal,
                 rebuild=rebuild and bool(journal),
                 rebuild_skip=skip if rebuild else [],
@@ -323,27 +297,20 @@ class EngineDesk:
 
     def tell_plan(self, session: Session, plan_id: int, plan: ScanPlan) -> None:
         """Tell the engine of a plan, if it knows the session; else it learns it with the session."""
-        if session.id not in self._known:
-            return
-        data = msgspec.msgpack.encode(plan)
-        if len(data) <= INLINE_BYTES:
-            self._send(PlanNotice(session_id=session.id, plan_id=plan_id, data=data))
-            return
-        path = self.context.run_dir / f"plan-{secrets.token_hex(12)}"
-        path.write_bytes(data)
-        self._send(PlanNotice(session_id=session.id, plan_id=plan_id, path=str(path)))
+        if session.id in self._known:
+            self.line.send_plan(session.id, plan_id, plan)
 
     def tell_executed(self, executed: Executed) -> None:
         """Tell the engine what became of a proposal."""
         if executed.session_id in self._known:
-            self._send(ExecutedNotice(executed=executed))
+            self.line.send(ExecutedNotice(executed=executed))
 
     def ask_summary(self, session: Session) -> None:
         """The session has no more frames: have the engine close it and tell its dose."""
         session.summary_asked = True
         if session.id in self._known:
             self._known.discard(session.id)
-            self._send(CloseSession(session_id=session.id))
+            self.line.send(CloseSession(session_id=session.id))
         else:
             session.summary_known = True
 
@@ -352,36 +319,18 @@ class EngineDesk:
         return self.state in ("down", "stuck") and not session.summary_known
 
     def _proposal(self, made: ProposalMade) -> None:
-        proposal = made.proposal
-        if proposal is None:
-            path = Path(made.path)
-            proposal = msgspec.msgpack.decode(path.read_bytes(), type=Proposal)
-            path.unlink()
+        proposal = proposal_of(made)
         session = self.context.sessions.get(proposal.session_id)
         if session is None or session.state in (SessionState.ENDING, SessionState.ENDED):
             return
         session.proposals[proposal.proposal_id] = proposal
         session.proposals_made += 1
-        data = encode_wire(proposal)
-        session.record(EntryKind.PROPOSAL, proposal.proposal_id, data)
-        context = self.context
-        session.answers.append(lambda: context.send_bytes(session.peer, data) is Posted.SENT)
-
-    # The doorbell ---------------------------------------------------------------------------------------------------
-
-    def _send(self, message: ToEngine) -> None:
-        self._unsent.append(encode(message))
-        self._flush()
-
-    def _flush(self) -> None:
-        while self._unsent and self.bell is not None:
-            if self.bell.send(self._unsent[0]) is not Sent.SENT:
-                return  # full: tried again on the next turn; gone: `receive` finds out
-            self._unsent.popleft()
+        session.record(EntryKind.PROPOSAL, proposal.proposal_id, encode_wire(proposal))
+        answer_proposal(self.context, session, proposal)
 
 
-def _ring(path: Path, slots: int, slot_bytes: int) -> RingInfo:
-    return RingInfo(path=str(path), slots=slots, slot_bytes=slot_bytes)
+def _ring(ring: SlotRing) -> RingInfo:
+    return RingInfo(path=str(ring.path), slots=ring.slots, slot_bytes=ring.slot_bytes)
 
 
 def _waits_for_engine(session: Session) -> bool:

@@ -15,6 +15,7 @@ from scanmend.acquire.console_desk import ConsoleDesk
 from scanmend.acquire.context import Clock, Context, Posted
 from scanmend.acquire.doorman import readmit
 from scanmend.acquire.engine_desk import EngineDesk
+from scanmend.acquire.engine_line import EngineLine
 from scanmend.acquire.reception import Reception
 from scanmend.acquire.recordings import check_folder, resume, unfinished
 from scanmend.acquire.session import SessionState
@@ -87,16 +88,15 @@ class Acquire:
             started_unix_ns=self.clock.unix_ns(),
             address=router.getsockopt_string(zmq.LAST_ENDPOINT),
         )
-        self._desk = EngineDesk(
-            self._context, Listener(self.run_dir / "engine.sock"), started_mono_ns=self.clock.mono_ns()
-        )
+        line = EngineLine(Listener(self.run_dir / "engine.sock"), self.run_dir)
+        self._desk = EngineDesk(self._context, line, started_mono_ns=self.clock.mono_ns())
         self._reception = Reception(self._context, self._desk)
         self._console = ConsoleDesk(self._context, self._desk, console)
         self._open_recordings()
         self._poller = zmq.Poller()
         self._poller.register(router, zmq.POLLIN)
         self._poller.register(console, zmq.POLLIN)
-        self._poller.register(self._desk.listener.fd, zmq.POLLIN)
+        self._poller.register(self._desk.line.listener.fd, zmq.POLLIN)
         self._polled: set[int] = set()
         aside = self.run_dir / f".acquire-{os.getpid()}"
         aside.write_text(self._context.address)
@@ -114,7 +114,7 @@ class Acquire:
 
     def _tidy_up(self) -> str:
         """Remove what an acquire that was killed left in the run directory; gives the address it listened at."""
-        for pattern in ("ring-*", "plan-*", "engine.sock"):
+        for pattern in ("ring-*", "plan-*", "proposal-*", "engine.sock"):
             for path in self.run_dir.glob(pattern):
                 path.unlink(missing_ok=True)
         before = self.run_dir / "acquire.address"
@@ -177,9 +177,9 @@ class Acquire:
                 self._take_messages()
             elif target is self._console.socket:
                 self._console.receive()
-            elif target == self._desk.listener.fd:
+            elif target == self._desk.line.listener.fd:
                 self._desk.accept()
-            elif self._desk.bell is not None and target == self._desk.bell.fileno():
+            elif target == self._desk.line.fd:
                 self._desk.receive()
         self._note_durable()
         self._desk.dispatch()
@@ -215,8 +215,8 @@ class Acquire:
     def _watch_fds(self) -> None:
         """Keep the poller's list of doorbells and journals as they are now."""
         wanted = {s.journal.wakeup_fd for s in self._context.sessions.values() if s.journal is not None}
-        if self._desk.bell is not None:
-            wanted.add(self._desk.bell.fileno())
+        if self._desk.line.fd is not None:
+            wanted.add(self._desk.line.fd)
         for fd in self._polled - wanted:
             self._poller.unregister(fd)
         for fd in wanted - self._polled:
@@ -241,9 +241,8 @@ class Acquire:
             if not session.slots_closed:
                 session.in_flight.sweep()
                 session.slots.close()
-        if self._desk.bell is not None:
-            self._desk.bell.close()
-        self._desk.listener.close()
+        self._desk.line.hang_up()
+        self._desk.line.listener.close()
         self._context.router.close(linger=1000)
         self._console.socket.close(linger=0)
         self._board.close()

@@ -28,7 +28,18 @@ from scanmend.record import (
 )
 from scanmend.settings import Settings
 from scanmend.wire.header import FrameHeader
-from scanmend.wire.messages import Hello, Plan, Receipt, decode_client, encode
+from scanmend.wire.messages import (
+    ClientMessage,
+    Executed,
+    Hello,
+    Plan,
+    Proposal,
+    Receipt,
+    ServiceMessage,
+    decode_client,
+    decode_service,
+    encode,
+)
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +55,10 @@ class Resumed:
     journal: JournalWriter
     ledger: Ledger
     plans: dict[int, ScanPlan]
+    proposals: dict[int, Proposal]
+    """Those that the client has not answered."""
+    proposals_made: int
+    executed: dict[str, int]
     damage: str
 
 
@@ -142,7 +157,17 @@ def resume(settings: Settings, folder: Path, path: Path) -> Resumed:
     damage = f"{lost} entries of the journal are damaged." if lost else ""
     for seq in reading.frames:  # what was read is on the disk for certain only now
         reading.ledger.make_durable(seq)
-    return Resumed(reading.hello, reading.opened_unix_ns, journal, reading.ledger, reading.plans, damage)
+    return Resumed(
+        hello=reading.hello,
+        opened_unix_ns=reading.opened_unix_ns,
+        journal=journal,
+        ledger=reading.ledger,
+        plans=reading.plans,
+        proposals=reading.proposals,
+        proposals_made=reading.proposals_made,
+        executed=reading.executed,
+        damage=damage,
+    )
 
 
 @dataclass(slots=True)
@@ -155,20 +180,36 @@ class _Reading:
     ledger: Ledger = field(default_factory=Ledger)
     plans: dict[int, ScanPlan] = field(default_factory=dict)
     frames: list[int] = field(default_factory=list)
+    proposals: dict[int, Proposal] = field(default_factory=dict)
+    proposals_made: int = 0
+    executed: dict[str, int] = field(default_factory=dict)
 
     def take(self, entry: Entry, head: memoryview, tail: memoryview) -> None:
         """Take in one entry; one that cannot be understood is logged and passed over."""
         try:
             if entry.kind is EntryKind.FRAME:
                 self._frame(FrameHeader.unpack(head, max_payload_bytes=1 << 62))
-            elif entry.kind in (EntryKind.SESSION, EntryKind.PLAN):
-                message = decode_client(head)
-                if isinstance(message, Hello):
-                    self.hello, self.opened_unix_ns = message, entry.seq
-                elif isinstance(message, Plan):
-                    self.plans[message.plan_id] = message.plan
+            elif entry.kind is EntryKind.PROPOSAL:
+                self._proposal(decode_service(head))
+            elif entry.kind in (EntryKind.SESSION, EntryKind.PLAN, EntryKind.EXECUTED):
+                self._message(entry, decode_client(head))
         except (ProtocolError, InvalidInput) as error:
             log.error("%s, entry %d: %s", self.name, entry.index, error)
+
+    def _message(self, entry: Entry, message: ClientMessage) -> None:
+        match message:
+            case Hello():
+                self.hello, self.opened_unix_ns = message, entry.seq
+            case Plan():
+                self.plans[message.plan_id] = message.plan
+            case Executed():
+                self.proposals.pop(message.proposal_id, None)
+                self.executed[message.status] = self.executed.get(message.status, 0) + 1
+
+    def _proposal(self, message: ServiceMessage) -> None:
+        if isinstance(message, Proposal):
+            self.proposals[message.proposal_id] = message
+            self.proposals_made += 1
 
     def _frame(self, header: FrameHeader) -> None:
         if self.ledger.judge(header.seq, header.payload_xxh3) is not Verdict.NEW:
