@@ -206,6 +206,7 @@ class EngineDesk:
             self.context.problems.clear("engine_stuck")
         if not job.answered:
             if done.restored:
+                session.proposal_owed = job.header.end_of_pass and session.hello.rescan is not None
                 answer_restored(self.context, session, job, done)
             elif done.superseded:
                 answer_dropped(session, job, "superseded")
@@ -288,6 +289,7 @@ class EngineDesk:
                 journal=journal,
                 rebuild=rebuild and bool(journal),
                 rebuild_skip=skip if rebuild else [],
+                propose=rebuild and session.proposal_owed and not session.waiting,
                 lost_frames=session.exposure_frames if rebuild and not journal else 0,
             )
         )
@@ -325,6 +327,7 @@ class EngineDesk:
             return
         session.proposals[proposal.proposal_id] = proposal
         session.proposals_made += 1
+        session.proposal_owed = False
         session.record(EntryKind.PROPOSAL, proposal.proposal_id, encode_wire(proposal))
         answer_proposal(self.context, session, proposal)
 

@@ -98,6 +98,8 @@ class Session:
     proposals: dict[int, Proposal] = field(default_factory=dict)
     """Open ones."""
     proposals_made: int = 0
+    proposal_owed: bool = False
+    """Whether the last pass is restored and the engine has not said what comes next; it may have nothing to say."""
     executed: dict[str, int] = field(default_factory=dict)
     end: EndAsked | None = None
     receipt: Receipt | None = None
@@ -174,6 +176,7 @@ class Session:
             )
             self._appended.append((index, header.seq))
         self.ledger.take(header.seq, header.payload_xxh3, header.dropped_before)
+        self.proposal_owed = False
         self.meters.came(job.received_mono_ns, header.payload_bytes)
         self.waiting.append(job)
 

@@ -45,6 +45,8 @@ class OpenSession(_Link, frozen=True, kw_only=True):
     """Whether the exposure must be rebuilt from the journal before the first `Work`."""
     rebuild_skip: list[int] = []
     """Sequence numbers in the journal that will come again as `Work` and must not be added twice."""
+    propose: bool = False
+    """Whether an engine before this one ended between a pass and its proposal: after the rebuild, propose."""
     lost_frames: int = 0
     """Frames that an engine before this one had, and that are in no journal."""
 
