@@ -10,7 +10,7 @@ filter, IEEE PAMI 1980), and R is the variance of the noise and of what a few sa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -26,21 +26,30 @@ class PushPullConfig:
     largest: float = 1e15
     """A sample whose magnitude reaches this (infinite and not-a-number included) counts as not sampled."""
     decay: float = 0.5
-    """Expected variance of the detail of a level over that of the next coarser one."""
+    """Expected variance of a level's detail over that of the next coarser one, where there are no data to tell."""
+    inherited: float = 0.9
+    """Share of the expected variance that follows the coarser level from place to place; the rest is the same
+    everywhere, so that a lattice, which shows nothing at coarse levels, is found at its own."""
     prior_weight: float = 0.2
-    """Weight of that expectation against the measured energy, in fully sampled cells."""
+    """Weight of the expected variance, against the energy measured in a fully sampled window."""
     floor: float = 0.1
     """Smallest measured variance, over the expected one."""
-    sampling: float = 1.0
+    sampling: float = 0.1
     """Variance, over that of the prediction, that one sample has as a witness for its whole cell."""
-    dense_noise: float = 0.9
-    """Share of a cell's noise that is seen in its difference from the prediction."""
+    dark: float = 0.1
+    """How far the doubt of a prediction raises the brightness by which its shot noise is judged."""
+    taken: tuple[float, ...] = (0.21, 0.41, 0.48, 0.49)
+    """Share of a level's noise that a coarser level with full gain has taken over already, finest level first;
+    1.2 times what one coarser level takes of white noise, since there are coarser ones yet."""
     detail_share: float = 0.05
     """Share of the picture's variance beside which a sample's noise sets how far its dwell counts."""
-    relaxations: int = 4
-    """Smoothing steps over cells without data, at every level."""
-    biharmonic: float = 0.5
-    """Size of one such step."""
+    steps: tuple[float, ...] = (4.7, 0.58, 1.53, 0.78)
+    """Sizes of the thin-plate smoothing steps over cells without data, at every level: the four Chebyshev steps
+    for the eigenvalues 0.15 to 1.78 of the squared difference from a 3x3 mean (1.78 is the largest)."""
+    doubt: float = 2.2
+    """Factor on the variance of the detail in the answer's standard deviation: detail is not Gaussian."""
+    doubt_gap: float = 0.5
+    """What `sampling` is for the answer's standard deviation."""
 
 
 DOWN = (0.125, 0.375, 0.375, 0.125)  # quadratic B-spline, halving
@@ -67,6 +76,26 @@ def upsampling_kernel(taps: tuple[float, ...]) -> Tensor:
     return torch.stack([torch.outer(a, b) for a in (even, odd) for b in (even, odd)])[:, None]
 
 
+class State(NamedTuple):
+    """What is known at one level; all maps (B, 1, h, w), in units of the picture's spread."""
+
+    estimate: Tensor
+    variance: Tensor
+    """Of the estimate."""
+    detail: Tensor
+    """Variance that the data showed about the prediction of this level."""
+    gain: Tensor
+
+
+class NoiseModel(NamedTuple):
+    """Noise in units of the picture's spread; all (B, 1, 1, 1)."""
+
+    per_electron: Tensor
+    per_visit: Tensor
+    offset: Tensor
+    """The picture's mean, which was taken off."""
+
+
 class PushPull(nn.Module):
     """Fills what was not sampled, smooths what is noise, and says how sure it is."""
 
@@ -76,9 +105,12 @@ class PushPull(nn.Module):
         self.shares = noise_shares(self.config.levels)
         down = torch.tensor(DOWN)
         place = torch.tensor([-1.5, -0.5, 0.5, 1.5])  # of a child, from its parent's centre, in child cells
-        self.register_buffer("down", torch.outer(down, down))
-        self.register_buffer("place_x", torch.outer(down, down * place))
-        self.register_buffer("place_y", torch.outer(down * place, down))
+        kernel = torch.zeros(6, 6, 4, 4)
+        for channel in range(6):
+            kernel[channel, channel] = torch.outer(down, down) * (0.5 if channel > 3 else 1.0)
+        kernel[4, 1] = 0.5 * torch.outer(down, down * place)  # centroids are in cells of their own level
+        kernel[5, 1] = 0.5 * torch.outer(down * place, down)
+        self.register_buffer("down", kernel)
         self.register_buffer("up", upsampling_kernel(CUBIC))
 
     def forward(
@@ -125,80 +157,77 @@ class PushPull(nn.Module):
         for _ in range(cfg.levels):
             pyramid.append(self.coarser(pyramid[-1]))
 
-        estimate = torch.zeros_like(pyramid[-1][:, :1])
-        variance = torch.ones_like(estimate)
-        total = torch.ones_like(estimate)
+        state = State(
+            estimate=torch.zeros_like(pyramid[-1][:, :1]),
+            variance=torch.ones_like(pyramid[-1][:, :1]),
+            detail=torch.ones_like(pyramid[-1][:, :1]),
+            gain=torch.zeros_like(pyramid[-1][:, :1]),
+        )
+        noise_model = NoiseModel(per_electron, per_visit, offset)
         for level in range(cfg.levels, -1, -1):
             if level < cfg.levels:
-                estimate = self.finer(estimate)
-                spreads = F.interpolate(torch.cat([variance, total], 1), scale_factor=2.0, mode="bilinear")
-                variance, total = spreads[:, :1], spreads[:, 1:]
-            estimate, variance, total = self.correct(
-                level, pyramid[level], estimate, variance, total, per_electron, per_visit, offset
-            )
-        sigma = variance.clamp(min=0.0).sqrt() * scale
-        estimate = estimate * scale + mean
-        estimate, sigma = estimate[:, :, :height, :width], sigma[:, :, :height, :width]
+                state = self.finer(state)
+            state = self.correct(level, pyramid[level], state, noise_model)
+        estimate = (state.estimate * scale + mean)[:, :, :height, :width]
+        sigma = (state.variance.clamp(min=0.0).sqrt() * scale)[:, :, :height, :width]
         exact = seen & (units_per_electron <= 0) & (read_variance <= 0)
         return torch.where(exact, values, estimate), torch.where(exact, 0.0, sigma)
 
     def coarser(self, fine: Tensor) -> Tensor:
         """Average windows of four by four cells into one; keep the centroid of what was averaged."""
-        kernel = fine.new_zeros(6, 6, 4, 4)
-        for i in range(6):
-            kernel[i, i] = cast(Tensor, self.down) * (0.5 if i > 3 else 1.0)
-        kernel[4, 1] = cast(Tensor, self.place_x) * 0.5
-        kernel[5, 1] = cast(Tensor, self.place_y) * 0.5
-        return F.conv2d(fine, kernel, stride=2, padding=1)
+        return F.conv2d(fine, cast(Tensor, self.down), stride=2, padding=1)
 
-    def finer(self, coarse: Tensor) -> Tensor:
-        """Interpolate to twice the size."""
-        padded = F.pad(coarse, [2, 2, 2, 2], mode="replicate")
-        return F.pixel_shuffle(F.conv2d(padded, cast(Tensor, self.up)), 2)
+    def finer(self, coarse: State) -> State:
+        """Interpolate to twice the size: the estimate by cubics, the rest linearly."""
+        padded = F.pad(coarse.estimate, [2, 2, 2, 2], mode="replicate")
+        estimate = F.pixel_shuffle(F.conv2d(padded, cast(Tensor, self.up)), 2)
+        rest = torch.cat([coarse.variance, coarse.detail, coarse.gain], 1)
+        rest = F.interpolate(rest, scale_factor=2.0, mode="bilinear")
+        return State(estimate, rest[:, :1], rest[:, 1:2], rest[:, 2:])
 
-    def correct(
-        self,
-        level: int,
-        data: Tensor,
-        predicted: Tensor,
-        variance: Tensor,
-        total: Tensor,
-        per_electron: Tensor,
-        per_visit: Tensor,
-        offset: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Correct a prediction by the data of its level; all maps (B, 1, h, w)."""
+    def correct(self, level: int, data: Tensor, predicted: State, model: NoiseModel) -> State:
+        """Correct a prediction by the data of its level, (B, 6, h, w)."""
         cfg = self.config
         weighted, trust, doubt, coverage = data[:, :1], data[:, 1:2], data[:, 2:3], data[:, 3:4]
-        held = (trust > 1e-12).to(predicted.dtype)
+        held = (trust > 1e-12).to(data.dtype)
         safe = trust.clamp(min=1e-12)
-        difference = (weighted / safe - predicted) * held
-        if level > 0:
-            around = F.pad(predicted, [1, 1, 1, 1], mode="replicate")
+        difference = (weighted / safe - predicted.estimate) * held
+        if level > 0:  # samples off the cell's centre are compared with the prediction where they are
+            around = F.pad(predicted.estimate, [1, 1, 1, 1], mode="replicate")
             slope_x = 0.5 * (around[:, :, 1:-1, 2:] - around[:, :, 1:-1, :-2])
             slope_y = 0.5 * (around[:, :, 2:, 1:-1] - around[:, :, :-2, 1:-1])
             difference = difference - (slope_x * data[:, 4:5] + slope_y * data[:, 5:6]) / safe
+
         share = self.shares[level]
-        brightness = (predicted + offset).clamp(min=0.0)
-        noise = share * doubt / safe.square() * (per_electron * brightness + per_visit)
-        witnesses = coverage / share
-        energy = (difference.square() - cfg.dense_noise * noise) * coverage
-        seen_total = (coverage * total).sum((2, 3), keepdim=True)
-        decay = (energy.sum((2, 3), keepdim=True) + 0.1 * cfg.decay) / (seen_total + 0.1)
-        expected = decay.clamp(0.01, 1.0) * total
-        prior = cfg.prior_weight * ((noise * held + expected) / expected).square()
-        total = (blur(energy) + prior * expected) / (blur(coverage) + prior)
-        total = torch.maximum(total, cfg.floor * expected)
-        sampling = cfg.sampling * total * (1.0 - coverage).clamp(min=0.0) / witnesses.clamp(min=1e-12)
-        gain = held * total / (total + noise + sampling)
-        estimate = predicted + gain * difference
-        variance = (1.0 - gain) * total
-        certain = held / (1.0 + cfg.sampling * (1.0 - coverage).clamp(min=0.0) / witnesses.clamp(min=1e-12))
-        for _ in range(cfg.relaxations):
+        brightness = predicted.estimate + model.offset
+        unsure = cfg.dark * (predicted.variance + predicted.detail)
+        brightness = 0.5 * (brightness + (brightness.square() + unsure).sqrt())  # never quite dark
+        noise = share * doubt / safe.square() * (model.per_electron * brightness + model.per_visit)
+        noise = noise * (1.0 - cfg.taken[min(level, len(cfg.taken) - 1)] * predicted.gain)
+
+        energy = (difference.square() - noise) * coverage
+        known = coverage.mean((2, 3), keepdim=True) + 1e-4
+        parent = ((coverage * predicted.detail).mean((2, 3), keepdim=True) + 1e-4) / known
+        typical = (energy.mean((2, 3), keepdim=True) + 1e-4 * cfg.decay * parent) / known
+        typical = torch.maximum(typical, 0.01 * parent)  # (B, 1, 1, 1)
+        expected = typical * (1.0 - cfg.inherited + cfg.inherited * predicted.detail / parent)
+        cover = blur(coverage)
+        local = blur(noise * coverage) / cover.clamp(min=1e-12)
+        prior = cfg.prior_weight * ((local / expected).clamp(max=1e6) + 1.0).square()
+        detail = (blur(energy) + prior * expected) / (cover + prior)
+        detail = torch.maximum(detail, cfg.floor * expected)
+
+        gap = (1.0 - coverage).clamp(min=0.0) * share / coverage.clamp(min=1e-12)  # 0 in fully sampled cells
+        gain = held * detail / (detail * (1.0 + cfg.sampling * gap) + noise)
+        sure = held * detail / (detail * (1.0 + cfg.doubt_gap * gap) + noise)
+        variance = (1.0 - sure) * (cfg.doubt * detail + predicted.variance)
+        estimate = predicted.estimate + gain * difference
+        free = 1.0 - held / (1.0 + cfg.sampling * gap)
+        for step in cfg.steps:
             bend = mean3(estimate) - estimate
             bend = mean3(bend) - bend
-            estimate = estimate - cfg.biharmonic * (1.0 - certain) * bend
-        return estimate, variance, total
+            estimate = estimate - step * free * bend
+        return State(estimate, variance, detail, gain)
 
 
 def mean3(x: Tensor) -> Tensor:
