@@ -20,7 +20,7 @@ from web_service import WebService, short_folder, web_service
 pytestmark = pytest.mark.browser
 
 SIZE = 128
-BLUE = (20, 38, 63)
+BLUE = (14, 27, 47)
 
 
 def pixels(page: Page, selector: str) -> np.ndarray:

@@ -24,6 +24,8 @@ from pydantic import ValidationError
 
 from scanmend.errors import ConfigurationError, PortInUse, ScanmendError
 from scanmend.ipc import HeartbeatBoard
+from scanmend.ipc.parent import end_with_parent
+from scanmend.logs import set_up_logging
 from scanmend.settings import Settings
 from scanmend.web import token as tokens
 from scanmend.web.app import build_app
@@ -33,9 +35,9 @@ log = logging.getLogger(__name__)
 
 NAME = "web"
 """The process's name on the heartbeat board."""
-DRAIN_S = 3
-EXIT_PORT_IN_USE = 3
-EXIT_CONFIGURATION = 4
+DRAIN_S = 1
+EXIT_CONFIGURATION = 3
+"""Starting again would not help; the supervisor ends the service."""
 _BACKLOG = 512
 
 
@@ -67,7 +69,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 async def serve(settings: Settings, run_dir: Path) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM.
 
     Raises:
         PortInUse: Another program has the port.
@@ -97,9 +99,8 @@ async def serve(settings: Settings, run_dir: Path) -> None:
             lifespan="on",
         )
     )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, server.leave)
-    beating = asyncio.create_task(_beat(run_dir, server), name="heartbeat")
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.leave)
+    beating = asyncio.create_task(_beat(run_dir), name="heartbeat")
     announcing = asyncio.create_task(_announce(server, run_dir, port), name="announce")
     try:
         await server.serve(sockets=[taken])
@@ -137,8 +138,7 @@ async def _announce(server: uvicorn.Server, run_dir: Path, port: int) -> None:
     log.info("the page is at http://127.0.0.1:%d/", port)
 
 
-async def _beat(run_dir: Path, server: _Server) -> None:
-    parent = os.getppid()
+async def _beat(run_dir: Path) -> None:
     path = run_dir / "heartbeat"
     if not path.exists():
         log.info("there is no heartbeat board: nobody supervises this process")
@@ -146,9 +146,6 @@ async def _beat(run_dir: Path, server: _Server) -> None:
     with HeartbeatBoard.attach(path) as board:
         while True:
             board.beat(NAME)
-            if os.getppid() != parent and not server.should_exit:
-                log.warning("the supervisor is gone: ending")
-                server.leave()
             await asyncio.sleep(1.0)
 
 
@@ -156,7 +153,7 @@ def main(arguments: list[str]) -> int:
     """`python -m scanmend.web SETTINGS.json RUN_DIR`.
 
     Returns:
-        0 after SIGTERM, 3 where the port is in use, 4 where settings, token or run folder cannot be used.
+        0 after SIGTERM; 3 where the port is in use, or settings, token or run folder cannot be used.
     """
     if len(arguments) != 2:
         sys.stderr.write("usage: python -m scanmend.web SETTINGS.json RUN_DIR\n")
@@ -166,18 +163,15 @@ def main(arguments: list[str]) -> int:
     except (OSError, ValidationError, ValueError, TypeError) as error:
         sys.stderr.write(f"The settings cannot be read: {error}\n")
         return EXIT_CONFIGURATION
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s web %(levelname)s %(name)s: %(message)s")
+    set_up_logging("web", settings.log_level)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
     run_dir = Path(arguments[1])
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(settings, run_dir))
-    except PortInUse as error:
-        log.error("%s", error)
-        return EXIT_PORT_IN_USE
     except ConfigurationError as error:
         log.error("%s", error)
         return EXIT_CONFIGURATION
-    except KeyboardInterrupt:
-        return 0
     return 0

@@ -44,6 +44,7 @@ async def status_page(web: Web) -> HTMLResponse:
     return HTMLResponse(
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Scanmend: status</title>"
         "<meta name='viewport' content='width=device-width'><meta http-equiv='refresh' content='5'>"
+        "<link rel='icon' href='/static/favicon.svg'>"
         "<link rel='stylesheet' href='/static/status.css'></head><body><main><h1>Scanmend</h1>"
         f"<p class='verdict {mood}'>{verdict}</p><ul>{rows}</ul>"
         f"<p class='quiet'>Version {escape(__version__)}. This page renews itself every five seconds. "

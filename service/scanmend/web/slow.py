@@ -88,7 +88,7 @@ class DeadlineHttp(H11Protocol):
 
     def _await_request(self) -> None:
         if self._receive_timer is None:
-            self._receive_timer = self.loop.call_later(RECEIVE_S, self.cut, "a request that does not end")
+            self._receive_timer = self.loop.call_later(RECEIVE_S, self.cut, "no complete request")
             _waiting[self] = None
 
     def _request_complete(self) -> None:
@@ -104,7 +104,7 @@ class DeadlineHttp(H11Protocol):
 
     def cut(self, why: str) -> None:
         """End the connection at once."""
-        log.info("an HTTP connection was cut: %s", why)
+        log.debug("an HTTP connection was cut: %s", why)
         self._request_complete()
         self.transport.abort()
 

@@ -54,7 +54,7 @@ def test_a_port_in_use_is_said_with_the_mend(tmp_path: Path) -> None:
         (tmp_path / "s.json").write_text(json.dumps({"http_port": port, "data_dir": str(tmp_path / "d")}))
         command = [sys.executable, "-m", "scanmend.web", str(tmp_path / "s.json"), str(tmp_path)]
         done = subprocess.run(command, capture_output=True, timeout=30, text=True)
-    assert done.returncode == process.EXIT_PORT_IN_USE
+    assert done.returncode == process.EXIT_CONFIGURATION
     assert f"Port {port}" in done.stderr and "another http_port" in done.stderr and "Traceback" not in done.stderr
 
 

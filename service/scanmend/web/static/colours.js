@@ -1,8 +1,8 @@
 // Colour tables of 256 entries, RGB bytes.
 const VIRIDIS = ["440154", "482475", "414487", "355f8d", "2a788e", "21918c", "22a884", "44bf70", "7ad151", "bddf26", "fde725"];
 
-export const UNSAMPLED = [20, 38, 63];
-export const UNSAMPLED_STRIPE = [31, 58, 94];
+export const UNSAMPLED = [14, 27, 47];
+export const UNSAMPLED_STRIPE = [26, 49, 80];
 export const OUTSIDE = [6, 7, 9];
 
 function table(stops) {

@@ -4,11 +4,11 @@ import { figure } from "./format.js";
 
 const $ = (id) => document.getElementById(id);
 
-export function showHeader(status, session, connected) {
+export function showHeader(status, session, connected, token) {
   showPicker(status, session);
   $("field").textContent = session ? fieldText(session.field) : "";
   $("field").title = $("field").textContent;
-  const [kind, text] = stateOf(status, session, connected);
+  const [kind, text] = token ? stateOf(status, session, connected) : ["", "Locked"];
   $("state").className = kind;
   $("state").lastElementChild.textContent = text;
   const able = connected && status.state !== "unreachable" && session?.state === "open";

@@ -46,6 +46,7 @@ function connect() {
     },
     refused() {
       page.connected = false;
+      page.token = "";
       forgetToken();
       render();
       askToken(true, useToken);
@@ -76,7 +77,7 @@ function render() {
   const current = session();
   const stale = !connected || status.state === "unreachable";
   document.body.classList.toggle("stale", stale);
-  showHeader(status, current, connected);
+  showHeader(status, current, connected, Boolean(page.token));
   showFigures(current);
   showProblems(connected ? status.problems : [], page.chosen);
   document.title = current ? `${current.name} — Scanmend` : "Scanmend";
@@ -184,5 +185,8 @@ listen([
 new ResizeObserver(repaint).observe(panes.stage);
 setInterval(() => page.connected && showProblems(page.status.problems, page.chosen), 5000);
 if (page.token) connect();
-else askToken(false, useToken);
+else {
+  render();
+  askToken(false, useToken);
+}
 requestAnimationFrame(frame);
