@@ -105,7 +105,7 @@ def test_nothing_is_published_and_everything_listens_on_loopback(services: dict[
     """With the host's network a listener on all addresses would be open to the laboratory."""
     assert [name for name, each in services.items() if "ports" in each] == []
     assert {each["network_mode"] for each in services.values()} == {"host", "none"}
-    assert "--web.listen-address=127.0.0.1:9090" in services["prometheus"]["command"]
+    assert "--web.listen-address=127.0.0.1:7590" in services["prometheus"]["command"]
     assert services["grafana"]["environment"]["GF_SERVER_HTTP_ADDR"] == "127.0.0.1"
 
 
