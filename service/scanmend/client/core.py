@@ -268,6 +268,8 @@ class SessionCore:
         if isinstance(message, Refuse):
             self._on_refuse(message)
         elif message.session_id != self.hello.session_id:
+            if isinstance(message, Nack) and message.session_id == 0:  # too damaged to tell whose it was
+                self.troubles.remark(message)
             return None
         elif isinstance(message, Ack):
             self._on_ack(message)

@@ -8,6 +8,10 @@ from scanmend.errors import FrameRejected, PlanError, RecordingError, ScanmendEr
 from scanmend.wire.messages import Nack, NackCode
 
 
+NOTES = 100
+"""Most remarks kept."""
+
+
 class Troubles:
     """Rejections, complaints and remarks, in the order in which they came."""
 
@@ -18,8 +22,8 @@ class Troubles:
         """What the caller has not been told of."""
         self.rejected: list[FrameRejected] = []
         """Every frame that the service will never take."""
-        self.notes: list[str] = []
-        """What the service remarked without rejecting a frame."""
+        self.notes: deque[str] = deque(maxlen=NOTES)
+        """The last things that the service remarked without rejecting a frame."""
         self.damaged = 0
         """Messages of the service that could not be read."""
 
@@ -38,8 +42,12 @@ class Troubles:
         elif nack.code == NackCode.BAD_PLAN:
             self.complaints.append(PlanError(nack.reason, mend=nack.mend))
         else:
-            self.notes.append(f"{nack.reason} {nack.mend}".rstrip())
+            self.remark(nack)
         return None
+
+    def remark(self, nack: Nack) -> None:
+        """Note what concerns no frame of this session, or rejects none."""
+        self.notes.append(f"{nack.reason} {nack.mend}".rstrip())
 
     def reject(self, seq: int, nack: Nack) -> None:
         """Note a frame that the service will never take."""

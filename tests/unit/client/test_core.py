@@ -318,7 +318,7 @@ def test_remarks_do_not_touch_the_ring():
     wire.turn()
     wire.core.feed([encode(Nack(session_id=7, code=NackCode.NOT_FINITE, reason="NaN.", seq=0))])
     wire.core.feed([encode(Nack(session_id=7, code=NackCode.BAD_PLAN, reason="No.", plan_id=3))])
-    assert len(wire.core.ring) == 1 and wire.core.troubles.notes == ["NaN."]
+    assert len(wire.core.ring) == 1 and list(wire.core.troubles.notes) == ["NaN."]
     assert isinstance(wire.core.troubles.complaints[0], PlanError)
 
 
