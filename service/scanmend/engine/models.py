@@ -6,9 +6,11 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from scanmend.engine.catalogue import FALLBACK, Catalogue
 from scanmend.engine.restorer import AUTO, Restorer, ranked
-from scanmend.engine.tune import TUNE_SHAPE
+from scanmend.engine.tune import TUNE_SHAPE, Remembered
 from scanmend.errors import ConfigurationError, ModelError, ScanmendError
 from scanmend.ipc.engine_link import ModelInfo
 
@@ -38,6 +40,7 @@ class LiveModels:
         runtimes: Sequence[str],
         tune_s: float,
         catalogue: Path | None = None,
+        memory: Path | None = None,
         beat: Callable[[], None] = lambda: None,
     ) -> LiveModels:
         """Load every model of the catalogue; one that fails is reported, and never stops the others.
@@ -48,10 +51,12 @@ class LiveModels:
             runtimes: Runtimes that may be used.
             tune_s: About how long the choice of runtimes may take, all models together.
             catalogue: Folder of models; None for those that ship with Scanmend.
+            memory: File of the run folder that keeps the choices, so that an engine started again is back sooner.
             beat: Called between steps.
         """
         found = Catalogue(catalogue)
         names = found.names()
+        remembered = _recall(memory)
         restorers: dict[str, Restorer] = {}
         infos: list[ModelInfo] = []
         for name in names:
@@ -63,6 +68,7 @@ class LiveModels:
                     runtimes=runtimes,
                     tune_s=tune_s / len(names),
                     catalogue=catalogue,
+                    remembered=remembered.get(_key(found, name)),
                     beat=beat,
                 )
                 restorer.warm_up(TUNE_SHAPE)
@@ -73,6 +79,7 @@ class LiveModels:
             restorers[name] = restorer
             infos.append(restorer.info)
             log.info("model %s is live: %s in %s", name, restorer.info.provider, restorer.info.precision)
+        _remember(memory, {f"{r.info.name} {r.info.sha256}": r.chosen for r in restorers.values()})
         wanted = [preferred] if preferred != AUTO else []
         order = [name for name in (*wanted, *ranked(found)) if name in restorers]
         return cls(restorers, infos, order[0] if order else "")
@@ -90,6 +97,31 @@ class LiveModels:
         """Let go of all models."""
         for restorer in self._restorers.values():
             restorer.close()
+
+
+def _key(catalogue: Catalogue, name: str) -> str:
+    return f"{name} {catalogue.manifest(name).sha256}"
+
+
+def _recall(memory: Path | None) -> dict[str, Remembered]:
+    if memory is None or not memory.exists():
+        return {}
+    try:
+        return msgspec.json.decode(memory.read_bytes(), type=dict[str, Remembered])
+    except (msgspec.DecodeError, OSError) as error:
+        log.warning("what was chosen before cannot be read: %s", error)
+        return {}
+
+
+def _remember(memory: Path | None, chosen: dict[str, Remembered]) -> None:
+    if memory is None:
+        return
+    aside = memory.with_suffix(".new")
+    try:
+        aside.write_bytes(msgspec.json.encode(chosen))
+        aside.replace(memory)
+    except OSError as error:
+        log.warning("what was chosen cannot be kept: %s", error)
 
 
 def _not_live(catalogue: Catalogue, name: str, error: ScanmendError) -> ModelInfo:

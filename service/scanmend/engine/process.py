@@ -84,6 +84,7 @@ class Engine:
                     threads=self.settings.threads,
                     runtimes=self.settings.runtimes,
                     tune_s=self.settings.tune_s,
+                    memory=self.run_dir / "engine-chosen.json",
                 )
             # What lives as long as the process need not be looked at by every collection.
             gc.collect()

@@ -35,7 +35,8 @@ class Restorer:
 
     def __init__(self, model: Model, choice: tune.Choice) -> None:
         self.model = model
-        self._choice = choice
+        self.chosen = tune.Remembered(choice.candidate, choice.tuned_ms)
+        """How it is executed, to be given to `load` again."""
         self._runtime: Runtime = choice.runtime
         info, manifest = choice.runtime.info, model.manifest
         self.info = ModelInfo(
@@ -62,6 +63,7 @@ class Restorer:
         runtimes: Sequence[str] = RUNTIMES,
         tune_s: float = 0.0,
         catalogue: Path | None = None,
+        remembered: tune.Remembered | None = None,
         beat: Callable[[], None] = lambda: None,
     ) -> Restorer:
         """Load a model that passes its self-test.
@@ -72,6 +74,7 @@ class Restorer:
             runtimes: Runtimes that may be used, the preferred one first.
             tune_s: About how long to look for the fastest runtime, in seconds; 0 takes the first that works.
             catalogue: Folder of models; None for those that ship with Scanmend.
+            remembered: `chosen` of an earlier load of the same model, to save the search.
             beat: Called between the steps of a long load.
 
         Raises:
@@ -86,7 +89,9 @@ class Restorer:
         for candidate in ranked(found) if name == AUTO else [name]:
             try:
                 model = found.load(candidate)
-                choice = tune.choose(model, runtimes=runtimes, threads=threads, tune_s=tune_s, beat=beat)
+                choice = tune.choose(
+                    model, runtimes=runtimes, threads=threads, tune_s=tune_s, remembered=remembered, beat=beat
+                )
                 return cls(model, choice)
             except ModelError as error:
                 log.warning("%s", error)

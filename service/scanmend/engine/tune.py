@@ -27,10 +27,20 @@ _MARGIN = 0.95
 
 
 @dataclass(frozen=True, slots=True)
+class Remembered:
+    """A choice that was made before, on this machine and for the same file."""
+
+    candidate: Candidate
+    tuned_ms: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """What executes a model."""
 
     runtime: Runtime
+    candidate: Candidate
+    """What was asked for; what really runs is in `runtime.info`."""
     tuned_ms: dict[str, float] = field(default_factory=dict)
     """Median time on a 512² frame of each candidate that passed, by `Candidate.label`."""
     problems: tuple[str, ...] = ()
@@ -43,6 +53,7 @@ def choose(
     runtimes: Sequence[str],
     threads: int,
     tune_s: float,
+    remembered: Remembered | None = None,
     beat: Callable[[], None] = lambda: None,
 ) -> Choice:
     """Load a model in the best way that this machine has.
@@ -52,6 +63,7 @@ def choose(
         runtimes: Runtimes that may be used, the preferred one first.
         threads: Threads on the processor; 0 for whatever is fastest.
         tune_s: About how long the choice may take; 0 takes the first candidate that works.
+        remembered: What an earlier call chose; taken again if it still gives the golden answer.
         beat: Called between steps, so that a watcher sees life.
 
     Raises:
@@ -59,6 +71,13 @@ def choose(
         ModelFailedSelfTest: The model loads, but gives another answer than its golden one.
         RuntimeUnavailable: Nothing here can execute it.
     """
+    if remembered is not None:
+        try:
+            runtime = registry.load(model.onnx, remembered.candidate)
+            self_test(runtime, model)
+            return Choice(runtime, remembered.candidate, remembered.tuned_ms)
+        except ModelError as error:
+            log.warning("model %s: what was chosen before does not work any more: %s", model.name, error)
     end = time.monotonic() + tune_s
     problems: list[str] = []
     failures: list[ModelError] = []
@@ -104,7 +123,7 @@ def choose(
     for candidate, runtime in passed.items():
         if candidate is not best:
             runtime.close()
-    return Choice(passed[best], tuned, tuple(problems))
+    return Choice(passed[best], best, tuned, tuple(problems))
 
 
 def _no_reference(candidate: Candidate) -> str:

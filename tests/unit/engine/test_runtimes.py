@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from scanmend import Restorer
 from scanmend.engine import tune
 from scanmend.engine.catalogue import Catalogue, Gate, Model
 from scanmend.engine.fidelity import answers, gate_problem, trials
+from scanmend.engine.models import LiveModels
 from scanmend.engine.runtimes import Candidate, Picture, Runtime, RuntimeInfo, installation, registry
 from scanmend.engine.self_test import golden_picture, self_test
 from scanmend.errors import (
@@ -161,6 +164,23 @@ def test_what_fails_the_gate_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> No
     choice = tune.choose(model, runtimes=["onnxruntime", "openvino"], threads=1, tune_s=0.1)
     assert choice.runtime.info.runtime == "onnxruntime"
     assert len(choice.problems) >= 1
+
+
+def test_what_was_chosen_before_is_taken_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = tmp_path / "chosen.json"
+    folder = tmp_path / "catalogue"
+    folder.mkdir()
+    for path in Catalogue().folder.glob("identity.*"):
+        shutil.copy(path, folder)
+    first = LiveModels.load(threads=1, runtimes=["openvino"], tune_s=0, memory=memory, catalogue=folder)
+    assert memory.exists()
+    monkeypatch.setattr(registry, "candidates", lambda *_: pytest.fail("it searched again"))
+    again = LiveModels.load(threads=1, runtimes=["onnxruntime"], tune_s=9, memory=memory, catalogue=folder)
+    assert [info.provider for info in again.infos] == [info.provider for info in first.infos]
+    monkeypatch.undo()
+    memory.write_bytes(b"{junk")
+    third = LiveModels.load(threads=1, runtimes=["onnxruntime"], tune_s=0, memory=memory, catalogue=folder)
+    assert {info.runtime for info in third.infos} == {"onnxruntime"}
 
 
 def test_openvino_alone_runs_in_float32_only() -> None:

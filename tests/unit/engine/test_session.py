@@ -16,7 +16,7 @@ from scanmend.engine.catalogue import Catalogue
 from scanmend.engine.exposures import InputNotFinite, SessionExposure
 from scanmend.engine.models import LiveModels
 from scanmend.engine.restorer import Restorer
-from scanmend.engine.runtimes import Picture, RuntimeInfo
+from scanmend.engine.runtimes import Candidate, Picture, RuntimeInfo
 from scanmend.engine.session import EngineSession
 from scanmend.engine.tune import Choice
 from scanmend.errors import ModelError
@@ -84,14 +84,17 @@ BAD: dict[str, tuple[Change, PassReason]] = {
 }
 
 
+ANY = Candidate(runtime="fake", provider="Fake")
+
+
 class Bench:
     """A session with rings, whose messages end in a list."""
 
     def __init__(self, folder: Path, change: Change | None, *, fallback: bool = True, **hello: Any) -> None:
         catalogue = Catalogue()
-        restorers = {"identity": Restorer(catalogue.load("identity"), Choice(Fake(change)))}
+        restorers = {"identity": Restorer(catalogue.load("identity"), Choice(Fake(change), ANY))}
         if fallback:
-            restorers["pushpull"] = Restorer(catalogue.load("pushpull"), Choice(Fake()))
+            restorers["pushpull"] = Restorer(catalogue.load("pushpull"), Choice(Fake(), ANY))
         self.said: list[Any] = []
         self.ring_in = SlotRing.create(folder, slots=1, slot_bytes=8 * FIELD.pixels)
         self.ring_out = SlotRing.create(folder, slots=1, slot_bytes=12 * FIELD.pixels)
