@@ -70,7 +70,11 @@ class Child:
 
     def start(self) -> None:
         """Start it."""
-        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            self.command,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the supervisor, which drains them in order
+        )
         self.started_mono_s = time.monotonic()
 
     @property

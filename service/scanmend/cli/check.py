@@ -17,7 +17,7 @@ from scanmend.cli.serve import settings_from
 from scanmend.engine.catalogue import Catalogue
 from scanmend.engine.restorer import Restorer
 from scanmend.engine.runtimes import installation
-from scanmend.errors import ModelError, ScanmendError
+from scanmend.errors import ScanmendError
 from scanmend.settings import Settings
 from scanmend.wire.sockets import check_libzmq
 
@@ -93,7 +93,7 @@ def _models(_: Settings) -> list[Finding]:
     for name in Catalogue().names():
         try:
             info = Restorer.load(name, threads=1).info
-        except ModelError as error:
+        except ScanmendError as error:
             findings.append(Finding("error", f"model {name}: {error.message}", error.mend))
         else:
             findings.append(Finding("ok", f"model {name} runs on {info.provider} ({info.runtime}, {info.precision})"))
