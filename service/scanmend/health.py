@@ -76,7 +76,7 @@ MISSING = Limit(
     after_s=3.0,
 )
 CONFLICTS = Limit(
-    "frames_conflict",
+    "nack_conflict",  # acquire's own word for the moment of it
     "{value:.0f} frames came twice with different samples; the first of each is kept.",
     "Two programs may be sending under one session's name.",
     warning=1,

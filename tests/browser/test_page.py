@@ -271,6 +271,18 @@ def test_sessions_are_chosen_and_the_choice_is_kept(service: WebService, open_pa
         expect(page.locator("#session")).to_have_value("first")
 
 
+def test_the_page_goes_on_with_the_next_session(service: WebService, open_page: object) -> None:
+    with FakeAcquire(service.run_dir, ("first",), size=32) as fake:
+        page = open_page()  # type: ignore[operator]
+        painted(page)
+        fake.states["first"] = "ended"
+        expect(page.locator("#state")).to_have_text("Ended")
+        fake.states["next"] = "open"
+        fake.names.append("next")
+        expect(page.locator("#session")).to_have_value("next")
+        expect(page.locator("#state")).to_have_text("Acquiring")
+
+
 def test_the_token_is_taken_from_the_address_and_leaves_it(
     fake: FakeAcquire, service: WebService, open_page: object
 ) -> None:

@@ -35,7 +35,7 @@ class Views:
         self._recording_allowed = recording_allowed
         self._book = ProblemBook(time.monotonic, time.time_ns)
         self._commanded: dict[tuple[str, int, int], Commanded] = {}
-        self._unreachable_since_ns = 0
+        self._since_ns: dict[str, int] = {}
         self._status = self._view(Snapshot(None, False, time.monotonic()))
         self._as_json = self._status.model_dump(mode="json")
 
@@ -72,7 +72,7 @@ class Views:
     def _view(self, snapshot: Snapshot) -> StatusView:
         status = snapshot.status
         reasons = self.not_ready(snapshot)
-        problems = [_problem(p) for p in self._problems(snapshot)]
+        problems = [_problem(p) for p in self._problems(snapshot, reasons)]
         state = "unreachable" if not snapshot.reachable else "degraded" if reasons else "ready"
         if status is None:
             return StatusView(
@@ -113,22 +113,22 @@ class Views:
             junk=dict(status.junk),
         )
 
-    def _problems(self, snapshot: Snapshot) -> list[ProblemInfo]:
-        status = snapshot.status
-        if not snapshot.reachable or status is None:
-            self._unreachable_since_ns = self._unreachable_since_ns or time.time_ns()
-            reason = self.not_ready(snapshot)[0]
-            return [
-                ProblemInfo(
-                    level="error",
-                    code=reason.code,
-                    text=reason.text,
-                    mend=reason.mend,
-                    since_unix_ns=self._unreachable_since_ns,
-                )
-            ]
-        self._unreachable_since_ns = 0
-        found = [*status.problems, *self._book.update(readings(status))]
+    def _problems(self, snapshot: Snapshot, reasons: list[NotReady]) -> list[ProblemInfo]:
+        now_ns = time.time_ns()
+        self._since_ns = {r.code: self._since_ns.get(r.code, now_ns) for r in reasons}
+        found = []
+        if snapshot.reachable and snapshot.status is not None:
+            found = [*snapshot.status.problems, *self._book.update(readings(snapshot.status))]
+        found += [
+            ProblemInfo(
+                level="warning" if r.code == "engine_starting" else "error",
+                code=r.code,
+                text=r.text,
+                mend=r.mend,
+                since_unix_ns=self._since_ns[r.code],
+            )
+            for r in reasons
+        ]
         known: dict[tuple[str, str], ProblemInfo] = {}
         for problem in found:  # acquire's own word goes before the table's
             known.setdefault((problem.code, problem.session), problem)

@@ -206,7 +206,8 @@ async def test_not_ready_while_the_engine_is_not(
     await until_ready(client, 503)
     assert [r["code"] for r in (await client.get("/readyz")).json()["reasons"]] == [code]
     assert (await client.get("/healthz")).json()["alive"] is True
-    assert (await client.get("/api/v1/status")).json()["state"] == "degraded"
+    status = (await client.get("/api/v1/status")).json()
+    assert status["state"] == "degraded" and [p["code"] for p in status["problems"]] == [code]
     page = (await client.get("/status", headers={"Authorization": ""})).text
     assert "Not ready" in page and "<script" not in page and "demo" not in page and "7501" not in page
 

@@ -52,8 +52,10 @@ export function noSession(address) {
     element("p", `Your own control software connects to ${address || "the service’s address"}.`));
 }
 
-export function waiting(session) {
-  open(`waiting ${session}`, element("h2", "Waiting for the first picture"), element("p", `Session ${session} is open; nothing was scanned yet.`));
+export function waiting(session, ended) {
+  if (ended)
+    open(`ended ${session}`, element("h2", "This session has ended."), element("p", `What was recorded of ${session} lies in the data folder.`));
+  else open(`waiting ${session}`, element("h2", "Waiting for the first picture"), element("p", `Session ${session} is open; nothing was scanned yet.`));
 }
 
 export function disconnected() {

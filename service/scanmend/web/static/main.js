@@ -14,7 +14,7 @@ import { forgetToken, keepToken, takeToken } from "./token.js";
 import { View } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
-const page = { token: takeToken(), live: null, status: {}, connected: false, chosen: "", dirty: true, arrived: null, painted: 0 };
+const page = { token: takeToken(), live: null, status: {}, connected: false, chosen: "", picked: "", dirty: true, arrived: null, painted: 0 };
 
 const repaint = () => {
   page.dirty = true;
@@ -60,9 +60,13 @@ function useToken(token) {
   connect();
 }
 
-// Keep the operator's choice while it is there; else the newest open session.
-function choose(name = page.chosen) {
-  const wanted = name in (page.status.sessions ?? {}) ? name : (page.status.order ?? [])[0] ?? "";
+// Keep what the operator picked while it is there; else go with the newest open session.
+function choose() {
+  const { sessions = {}, order = [] } = page.status;
+  const now = sessions[page.picked || page.chosen];
+  const stay = now && (page.picked || now.state !== "ended" || sessions[order[0]].state === "ended");
+  const wanted = stay ? now.name : order[0] ?? "";
+  if (!now) page.picked = "";
   if (wanted === page.chosen) return;
   page.chosen = wanted;
   page.arrived = null;
@@ -89,7 +93,7 @@ function render() {
   if (!connected) disconnected();
   else if (status.state === "unreachable") unreachable();
   else if (!current) noSession(status.address);
-  else if (!panes.picture) waiting(current.name);
+  else if (!panes.picture) waiting(current.name, current.state === "ended");
   else closeCard();
 }
 
@@ -150,7 +154,8 @@ async function abort() {
 }
 
 $("session").onchange = (event) => {
-  choose(event.target.value);
+  page.picked = event.target.value;
+  choose();
   render();
 };
 $("stop").onclick = stop;
