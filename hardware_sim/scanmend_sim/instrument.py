@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from scanmend.client import Client
+from scanmend.client import Client, Session
 from scanmend.client.sync import DEFAULT_ADDRESS
 from scanmend.frame import Frame, Samples
 from scanmend.plan import ScanPlan
@@ -138,40 +138,47 @@ class Instrument:
                 capabilities=self.microscope.generator.capabilities,
                 unread=UNREAD,
             ) as session:
-                self._session = session
-                self._began_s = time.monotonic()
-                self._pacer = Pacer(scenario.rate, speed=self.options.speed)
-                self._quality = QualityMeter(self.microscope, adds_up=self._adds_up)
-                self._line = Line(
-                    session,
-                    self._quality,
-                    stopping=lambda: self._stopping,
-                    tell=self._tell,
-                    watched=self._on_progress is not None,
-                )
-                self._scan()
-                if scenario.rescan is not None:
-                    self._rescan(scenario.rescan.max_proposals)
-                self._line.read_all()
-                elapsed_s = self._line.answered_s - self._began_s
-                receipt = session.end("stopped" if self._stop and session.command is None else None)
-                self._line.compare_all()
-                dose, stats = self.microscope.dose(), session.stats
-                return Report(
-                    scenario=scenario.name,
-                    specimens=tuple(self._specimens),
-                    elapsed_s=elapsed_s,
-                    passes=self._passes,
-                    receipt=receipt,
-                    tally=self._line.tally,
-                    quality=self._quality.mean(),
-                    pictures_compared=self._quality.count,
-                    resent=stats.resent,
-                    reconnects=stats.reconnects,
-                    true_dose_e_per_nm2=dose.mean_e_per_nm2,
-                    true_dose_max_e_per_nm2=dose.max_e_per_nm2,
-                    faults=None if link is None else link.report,
-                )
+                try:
+                    return self._run(session, link)
+                finally:
+                    # It refers back to this object: let its pictures go now, and not when the collector comes by.
+                    del self._line
+
+    def _run(self, session: Session, link: UnreliableLink | None) -> Report:
+        """Run the open session to its end."""
+        self._session = session
+        self._began_s = time.monotonic()
+        self._pacer = Pacer(self.scenario.rate, speed=self.options.speed)
+        self._quality = QualityMeter(self.microscope, adds_up=self._adds_up)
+        self._line = Line(
+            session,
+            self._quality,
+            stopping=lambda: self._stopping,
+            tell=self._tell,
+            watched=self._on_progress is not None,
+        )
+        self._scan()
+        if self.scenario.rescan is not None:
+            self._rescan(self.scenario.rescan.max_proposals)
+        self._line.read_all()
+        receipt = session.end("stopped" if self._stop and session.command is None else None)
+        self._line.compare_all()
+        dose, stats = self.microscope.dose(), session.stats
+        return Report(
+            scenario=self.scenario.name,
+            specimens=tuple(self._specimens),
+            elapsed_s=self._line.answered_s - self._began_s,
+            passes=self._passes,
+            receipt=receipt,
+            tally=self._line.tally,
+            quality=self._quality.mean(),
+            pictures_compared=self._quality.count,
+            resent=stats.resent,
+            reconnects=stats.reconnects,
+            true_dose_e_per_nm2=dose.mean_e_per_nm2,
+            true_dose_max_e_per_nm2=dose.max_e_per_nm2,
+            faults=None if link is None else link.report,
+        )
 
     @property
     def _stopping(self) -> bool:

@@ -54,7 +54,7 @@ def test_headless(
     if scenario == "flaky":
         faults = found["faults"]
         assert sum(faults.values()) > 0 and found["duplicates"] >= faults["duplicate"]
-        assert found["frames_rejected"] == faults["wrong_dtype"] == receipt["rejected"].get("dtype", 0)
+        assert found["frames_rejected"] == receipt["rejected"].get("dtype", 0) <= faults["wrong_dtype"]
     else:
         assert found["dose_e_per_nm2"] == pytest.approx(found["true_dose_e_per_nm2"])
     if scenario == "adaptive":
