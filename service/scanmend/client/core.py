@@ -30,6 +30,7 @@ from scanmend.client.answers import Answers
 from scanmend.client.numbering import Numbering
 from scanmend.client.plans import PlanBook
 from scanmend.client.proposals import ProposalBook
+from scanmend.client.rejections import Rejections
 from scanmend.client.restored import Restored, read_restored
 from scanmend.client.ring import FrameRing, RingFrame
 from scanmend.client.samples import Piece
@@ -59,9 +60,6 @@ SILENCE_S = 1.0
 
 GREETING_PAUSE_S = 0.5
 """Time between two HELLOs while none is answered."""
-
-CREDIT_PAUSE_S = 0.05
-"""A frame that was sent beyond the credit is tried again after this."""
 
 Parts = Sequence[bytes | memoryview]
 Event = Welcome | Refuse | Ack | Nack | Proposal | Command | Receipt | Restored
@@ -116,6 +114,7 @@ class SessionCore:
         self.answers = Answers(bound=unread, drop_oldest=drop_oldest)
         self.plans = PlanBook(hello.session_id)
         self.proposals = ProposalBook(hello.session_id)
+        self._rejections = Rejections(self.ring, self.answers, self.plans, self.troubles)
         self.ending = False
         self.last_heard_s = clock()
         self._clock = clock
@@ -344,30 +343,9 @@ class SessionCore:
         if nack.code == NackCode.NO_SESSION:
             if self.state is State.OPEN:
                 self.state, self._hello_due = State.GREETING, True
-        elif nack.code in RETRIABLE:
-            self._resend_after(nack)
-        elif (seq := self.troubles.note(nack)) is not None:
-            self._forget(seq)
-        elif nack.code == NackCode.BAD_PLAN and nack.plan_id is not None:
-            self.plans.refused.add(nack.plan_id)
-
-    def _resend_after(self, nack: Nack) -> None:
-        if nack.seq is None or self.state is not State.OPEN:
-            return
-        frame = self.ring.get(nack.seq)
-        if frame is None:
-            return
-        if nack.code == NackCode.UNKNOWN_PLAN and frame.plan_id in self.plans.refused:
-            self.troubles.reject(nack.seq, nack)  # sending it again would go on for ever
-            self._forget(nack.seq)
-            return
-        if nack.code == NackCode.UNKNOWN_PLAN:
-            plan = self.plans.encoded(frame.plan_id)
+        elif nack.code not in RETRIABLE:
+            self._rejections.take(nack)
+        elif nack.seq is not None and self.state is State.OPEN:
+            plan = self._rejections.resend(nack.seq, nack, self.last_heard_s)
             if plan is not None and plan not in self._controls:
                 self._controls.append(plan)
-        pause_s = CREDIT_PAUSE_S if nack.code == NackCode.CREDIT else 0.0
-        self.ring.resend((nack.seq,), self.last_heard_s, pause_s=pause_s)
-
-    def _forget(self, seq: int) -> None:
-        self.ring.reject(seq)
-        self.answers.forget(seq)

@@ -7,7 +7,6 @@ from collections import deque
 from scanmend.errors import FrameRejected, PlanError, RecordingError, ScanmendError, SessionClosed
 from scanmend.wire.messages import Nack, NackCode
 
-
 NOTES = 100
 """Most remarks kept."""
 
