@@ -166,12 +166,17 @@ class EngineLoop:
                 text = f"The exposure could not be rebuilt whole, and no rescans are proposed: {found.problems[0]}"
                 self.say(EngineProblem(code="exposure_incomplete", text=text, session_id=session_id))
 
-    def _close(self, session_id: int) -> EngineSession | None:
+    def _close(self, session_id: int) -> None:
+        """Forget a session; what still waits for it is answered, since acquire waits for that."""
         session = self._sessions.pop(session_id, None)
-        self._queues.pop(session_id, None)
         if session is not None:
             session.close()
-        return session
+        for message in self._queues.pop(session_id, ()):
+            match message:
+                case (work, header):
+                    self._refuse(work, seq=header.seq, text="The session was closed before the frame's turn.")
+                case CloseSession():
+                    self.say(SessionSummary(session_id=session_id))
 
     def _one_turn(self) -> bool:
         """Handle the messages of one session up to and including its next frame; False where nothing waits."""
@@ -191,8 +196,8 @@ class EngineLoop:
                     session.work(work, header, superseded=_superseded(header, queue))
                     return
                 case CloseSession():
-                    self._close(session.id)
                     self.say(session.summary())
+                    self._close(session.id)
                     return
                 case PlanNotice():
                     self._take_plan(session, message)
