@@ -12,6 +12,7 @@ The step `scale` is 1/65534 of the plane's range, far below what a screen can sh
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -30,6 +31,8 @@ PLANES: tuple[PlaneName, ...] = get_args(PlaneName)
 MISSING = 65535
 """Reserved number of a quantised plane: not sampled, or not finite."""
 _TOP = 65534
+_LEAST_SCALE = 1e-36
+_MOST_FLOAT32 = 3e38
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +97,27 @@ def quantise(name: PlaneName, values: npt.NDArray[Any]) -> Plane:
     if values.dtype in (np.uint8, np.uint16):
         kind: Literal["uint8", "uint16"] = "uint8" if values.dtype == np.uint8 else "uint16"
         return Plane(name, kind, 1.0, 0.0, None, values.tobytes())
-    numbers = values.astype(np.float32) if values.dtype != np.float32 else values
-    finite = np.isfinite(numbers)
-    whole = bool(finite.all())
-    kept = numbers if whole else numbers[finite]
-    if kept.size == 0:
-        return Plane(name, "uint16", 1.0, 0.0, MISSING, np.full(values.shape, MISSING, "<u2").tobytes())
-    low, high = float(kept.min()), float(kept.max())
-    scale = (high - low) / _TOP if high > low else 1.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        steps = np.rint((numbers - np.float32(low)) * np.float32(1.0 / scale))
-    if not whole:
-        steps = np.where(finite, steps, MISSING)
-    # float32 may round the top step up by one, into the reserved number.
-    np.minimum(steps, _TOP, out=steps, where=finite)
-    return Plane(name, "uint16", scale, low, MISSING if not whole else None, steps.astype("<u2").tobytes())
+    numbers = values.astype(np.float32, copy=False)
+    low, high = float(np.fmin.reduce(numbers, axis=None)), float(np.fmax.reduce(numbers, axis=None))  # pass over NaN
+    if not (math.isfinite(low) and math.isfinite(high)):
+        numbers = np.where(np.isfinite(numbers), numbers, np.float32(np.nan))
+        low, high = float(np.fmin.reduce(numbers, axis=None)), float(np.fmax.reduce(numbers, axis=None))
+        if math.isnan(low):
+            return Plane(name, "uint16", 1.0, 0.0, MISSING, np.full(values.shape, MISSING, "<u2").tobytes())
+    scale = (high - low) / _TOP
+    if scale < _LEAST_SCALE:  # all the same, as far as float32 goes
+        scale = 1.0
+    if high - low > _MOST_FLOAT32:
+        numbers = numbers.astype(np.float64)
+    steps = numbers - np.float32(low)
+    steps *= np.float32(1.0 / scale)
+    steps += np.float32(0.5)  # the cast below cuts off
+    np.minimum(steps, np.float32(_TOP), out=steps)  # rounding may reach the reserved number
+    absent = np.isnan(numbers)
+    missing = MISSING if absent.any() else None
+    if missing is not None:
+        np.copyto(steps, np.float32(missing), where=absent)
+    return Plane(name, "uint16", scale, low, missing, steps.astype("<u2").tobytes())
 
 
 def _array(data: bytes, dtype: str, shape: tuple[int, int]) -> npt.NDArray[Any]:

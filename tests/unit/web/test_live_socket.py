@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket as sockets
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
@@ -169,3 +171,28 @@ def test_a_browser_that_does_not_read_holds_nobody_up(service: WebService, socke
         begun = time.monotonic()
         assert len(_pictures(socket, 15)) == 15
         assert time.monotonic() - begun < 8
+
+
+class _Enough(Exception):
+    """The snippet has shown what it can."""
+
+
+def test_the_snippet_of_the_documentation_runs(service: WebService, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
+    source = text.split("```python\n")[1].split("```")[0]
+    seen: list[tuple[object, ...]] = []
+
+    def show(*what: object) -> None:
+        seen.append(what)
+        if len(seen) == 3:
+            raise _Enough
+
+    monkeypatch.chdir(service.data_dir.parent)
+    (service.data_dir.parent / "scanmend-data").symlink_to(service.data_dir)
+    names: dict[str, object] = {"print": show}
+    exec(compile(source, "docs/api.md", "exec"), names)
+    with pytest.raises(_Enough):
+        asyncio.run(names["look"](f"ws://127.0.0.1:{service.port}/api/v1/live"))  # type: ignore[operator]
+    numbers = [number for number, _, _ in seen]
+    assert numbers == sorted(set(numbers)) and seen[0][1] == "pushpull"
+    assert all(0 < mean < 12 for _, _, mean in seen)  # type: ignore[operator]

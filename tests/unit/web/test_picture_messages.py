@@ -47,8 +47,7 @@ def values_of(plane: Plane, shape: tuple[int, int]) -> np.ndarray:
     hnp.arrays(
         np.float32,
         hnp.array_shapes(min_dims=2, max_dims=2, max_side=8),
-        elements=st.floats(-(2.0**60), 2.0**60, width=32)
-        | st.sampled_from([float("nan"), float("inf"), float("-inf")]),
+        elements=st.floats(width=32) | st.sampled_from([float("nan"), float("inf"), float("-inf")]),
     )
 )
 def test_values_come_back_within_a_step_and_missing_ones_stay_missing(values: np.ndarray) -> None:
