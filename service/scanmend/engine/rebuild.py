@@ -24,6 +24,8 @@ class Rebuilt:
 
     frames: int
     """Frames added."""
+    last: FrameHeader | None
+    """The last of them."""
     problems: tuple[str, ...]
     """What could not be read; an exposure with any is not whole."""
 
@@ -42,6 +44,7 @@ def rebuild(session: EngineSession, journal: Path, skip: Collection[int], beat: 
     """
     skipped = frozenset(skip)
     frames = 0
+    last: FrameHeader | None = None
     problems: list[str] = []
     try:
         with JournalReader(journal) as reader:
@@ -56,13 +59,14 @@ def rebuild(session: EngineSession, journal: Path, skip: Collection[int], beat: 
                     elif entry.seq not in skipped:
                         header = FrameHeader.unpack(head, max_payload_bytes=len(tail))
                         frames += _add(session, header, tail)
+                        last = header
                 except (RecordingError, ProtocolError, InvalidInput) as error:
                     problems.append(f"{entry.kind.name.lower()} {entry.seq}: {error}")
     except RecordingError as error:
         problems.append(str(error))
     for problem in problems:
         log.error("session %s cannot be rebuilt whole: %s", session.hello.session, problem)
-    return Rebuilt(frames, tuple(problems))
+    return Rebuilt(frames, last, tuple(problems))
 
 
 def _add(session: EngineSession, header: FrameHeader, payload: memoryview) -> int:

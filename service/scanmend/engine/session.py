@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from scanmend.engine.assess import UnusableOutput
 from scanmend.engine.catalogue import FALLBACK
@@ -118,6 +119,22 @@ class EngineSession:
         self._say(done)
         if done.restored and slot is not None and header.end_of_pass:
             self._choose(header, slot.sigma)
+
+    def propose_again(self, header: FrameHeader) -> None:
+        """Make the proposal that an engine before this one owed when it ended.
+
+        Args:
+            header: The frame that ended the last pass; the exposure has just been rebuilt up to it.
+        """
+        if self.lost or self._restorer is None:
+            return
+        estimate, sigma = np.empty((2, *self.hello.field.shape), dtype=np.float32)
+        try:
+            self._restorer.restore_into(self.exposure.picture(), estimate, sigma, beat=self._beat)
+        except MISHAPS:
+            log.exception("session %s: the proposal that was owed cannot be made", self.hello.session)
+            return
+        self._choose(header, sigma)
 
     def summary(self) -> SessionSummary:
         """The session's dose, for its receipt."""

@@ -24,6 +24,8 @@ _ROUNDS = 15
 _LEAST_ROUNDS = 3
 _MARGIN = 0.95
 """A candidate must be this much faster than the one before it: a tie goes to the plainer one."""
+_MARGIN_FOR_THREADS = 0.85
+"""The same for one with more threads: at start nobody else works, in a stream acquire and the page do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +88,14 @@ def choose(
     reference: list[Answer] | None = None
     listed = registry.candidates(runtimes, threads)
     if tune_s > 0:  # float32 on the processor first: it is what the others are compared with
-        listed.sort(key=lambda candidate: candidate.provider != REFERENCE)
+        listed.sort(key=lambda candidate: (candidate.provider != REFERENCE, candidate.threads))
     for candidate in listed:
         beat()
         known = (candidate.runtime, candidate.provider) in tried
-        if passed and (tune_s == 0 or (known and time.monotonic() > end)):
+        if passed and tune_s == 0:
             break
+        if passed and known and time.monotonic() > end:
+            continue
         tried.add((candidate.runtime, candidate.provider))
         try:
             runtime = registry.load(model.onnx, candidate)
@@ -161,6 +165,7 @@ def _measure(passed: dict[Candidate, Runtime], end: float, beat: Callable[[], No
 def _fastest(passed: list[Candidate], tuned_ms: dict[str, float]) -> Candidate:
     best = passed[0]
     for candidate in passed[1:]:
-        if tuned_ms and tuned_ms[candidate.label] < _MARGIN * tuned_ms[best.label]:
+        margin = _MARGIN_FOR_THREADS if candidate.threads > best.threads else _MARGIN
+        if tuned_ms and tuned_ms[candidate.label] < margin * tuned_ms[best.label]:
             best = candidate
     return best

@@ -153,6 +153,11 @@ def test_tune_takes_the_fastest_and_tells_all_times() -> None:
     assert min(times[c.label] for c in chosen if c.label in times) <= min(times.values()) / 0.9
 
 
+def test_each_runtime_is_tried_however_short_the_time() -> None:
+    times = Restorer.load("identity", threads=0, tune_s=1e-9).info.tuned_ms
+    assert {label.split("/")[0] for label in times} == set(registry.RUNTIMES)
+
+
 def test_without_a_tune_onnxruntime_runs() -> None:
     info = Restorer.load("identity", threads=1).info
     assert (info.runtime, info.provider, info.tuned_ms) == ("onnxruntime", "CPUExecutionProvider", {})
