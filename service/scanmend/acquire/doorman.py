@@ -29,6 +29,8 @@ RING_OUT_BYTES = 256 << 20
 """Shared memory of a session, roughly: large fields get fewer slots, small ones at most `MAX_SLOTS`."""
 MAX_SLOTS = 8
 LEAST_FRAME_BYTES = 65_536
+MOST_PLANS_NAMED = 2048
+"""Most plans that a WELCOME names, the newest; the client sends the others again, which does no harm."""
 MOST_FORGOTTEN = 1 << 24
 """Most frames that a session may have lost when a service that was started anew takes it up."""
 
@@ -101,7 +103,7 @@ def greeting(context: Context, desk: EngineDesk, session: Session) -> Welcome:
         session_id=session.id,
         boot_id=context.boot_id,
         resume_from=session.resume_from,
-        plans_known=sorted(session.plans),
+        plans_known=sorted(session.plans)[-MOST_PLANS_NAMED:],
         credit_until=ack.credit_until,
         credit_bytes=session.credit_frames * session.max_frame_bytes,
         max_frame_bytes=session.max_frame_bytes,

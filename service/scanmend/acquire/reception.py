@@ -138,6 +138,7 @@ class Reception:
             self._bad_plan(session, message, error.message, error.mend)
             return
         session.record(EntryKind.PLAN, message.plan_id, data)
+        message.plan.forget_pixels()
         session.plans[message.plan_id] = message.plan
         self.desk.tell_plan(session, message.plan_id, message.plan)
 

@@ -46,6 +46,8 @@ class PlanBook:
         fingerprint = xxh3(encode(Plan(session_id=self._session_id, plan_id=0, plan=plan)))
         if fingerprint in self._ids and self._plans[self._ids[fingerprint]] == plan:
             return self._ids[fingerprint], False
+        if self._last is not None:
+            self._last[0].forget_pixels()
         self._encoded[plan_id] = encode(Plan(session_id=self._session_id, plan_id=plan_id, plan=plan))
         self._plans[plan_id] = plan
         self._ids[fingerprint] = plan_id

@@ -93,6 +93,8 @@ class EngineSession:
             path = Path(notice.path)
             data = path.read_bytes()
             path.unlink()
+        for plan in self.plans.values():
+            plan.forget_pixels()
         self.plans[notice.plan_id] = msgspec.msgpack.decode(data, type=ScanPlan)
 
     def take_executed(self, notice: ExecutedNotice) -> None:

@@ -234,10 +234,17 @@ class ScanPlan(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaul
         """Flat pixel indices `y * nx + x` in visiting order, int32, read-only."""
         return expand(self.pattern, self.shape)
 
-    @property
+    @cached_property
     def points(self) -> int:
         """Number of points."""
         return int(self.pixels.size)
+
+    def forget_pixels(self) -> None:
+        """Give back the memory of `pixels`, which are worked out anew when they are next asked for.
+
+        For programs that keep many plans: four bytes a point add up.
+        """
+        self.__dict__.pop("pixels", None)
 
     @property
     def is_full_raster(self) -> bool:
