@@ -20,6 +20,8 @@ TILE_PX = 1024
 MAX_OVERLAP_PX = 256
 LEAST_OVERLAP_PX = 16
 _FEW_SAMPLES = 64
+_ROUND_PX = 16
+"""Lengths of spans are multiples of this, which pyramids need not pad much."""
 
 Run = Callable[[Picture, FloatPicture, FloatPicture], None]
 
@@ -46,11 +48,14 @@ def spans(length: int, overlap_px: int, tile_px: int = TILE_PX) -> list[Span]:
     Args:
         length: Pixels along the axis.
         overlap_px: Least overlap of neighbours.
-        tile_px: Length of a span, where the axis is longer.
+        tile_px: Greatest length of a span.
     """
     if length <= tile_px:
         return [Span(0, length, np.ones(length, dtype=np.float32))]
     count = -(-(length - overlap_px) // (tile_px - overlap_px))
+    # No longer than it takes: 2048 px in three spans of 768, not of 1024, which would be twice the work.
+    needed = -(-(length + (count - 1) * overlap_px) // count)
+    tile_px = min(tile_px, -(-needed // _ROUND_PX) * _ROUND_PX)
     starts = [round(i * (length - tile_px) / (count - 1)) for i in range(count)]
     weights = np.ones((count, tile_px), dtype=np.float64)
     for i in range(count - 1):
