@@ -64,7 +64,16 @@ PUSHPULL = Entry(
     trained_on="nothing: classical, no weights",
     card="""\
 How it works: samples are averaged over ever larger windows; from the coarsest on, each level predicts the next
-finer one and is corrected by the samples there, by as much as their noise and their number deserve.
+finer one and is corrected by the samples there, by as much as their noise and their number deserve. How much detail
+a level has is measured in the picture itself.
+How good (PSNR in dB, mean of eight quiet real micrographs, 512x512, scaled to 0...1): without noise 30.5 on a
+jittered grid of 1/20 (linear interpolation 29.6), 34.9 on 25 % random pixels (34.2), 23.5 on a spiral of 1/20 (22.7);
+fully sampled 26.5, 28.2 and 30.8 at 2, 5 and 20 counts a pixel (the Gaussian of the best width 25.4, 27.6 and 30.5).
+Nominal 95 % intervals hold 93 to 97 % of the pixels, 83 % on a spiral.
+Where it fails: between the arms of a spiral its standard deviation is too small by about 1.6; it blurs what is finer
+than the samples, and at few counts fine lattices a little more than the best Gaussian does. Regions of one field that
+differ much are judged by their common mean.
+What it invents: nothing but smooth transitions between samples; soft blotches where counts are few.
 """,
 )
 

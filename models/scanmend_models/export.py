@@ -111,8 +111,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     parser.add_argument("--folder", type=Path, default=CATALOGUE, help="the catalogue's folder")
     asked = parser.parse_args(arguments)
+    out = logging.StreamHandler(sys.stdout)
     log.setLevel(logging.INFO)  # this module's words only: the exporter underneath is talkative
-    log.addHandler(logging.StreamHandler(sys.stdout))
+    log.addHandler(out)
     try:
         for name in asked.names or sorted(ENTRIES):
             if name not in ENTRIES:
@@ -126,6 +127,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ScanmendError as error:
         log.error("%s", error)
         return 1
+    finally:
+        log.removeHandler(out)
     return 0
 
 
