@@ -37,8 +37,9 @@ def find_chromium(playwright: Playwright) -> str:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # Not for the whole run: while Playwright is open, its event loop runs in this thread, and pytest-asyncio's cannot.
     with sync_playwright() as playwright:
         made = playwright.chromium.launch(executable_path=find_chromium(playwright), args=FLAGS)
         yield made
