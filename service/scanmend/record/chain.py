@@ -12,8 +12,6 @@ from scanmend.record.pending import PendingEntry
 from scanmend.record.segment import OpenSegment
 from scanmend.record.settings import JournalSettings
 
-_BLOCK_BYTES = 4096
-
 
 class SegmentChain:
     """Writes batches into segments and begins a new one when the last is full; for one thread.
@@ -101,7 +99,8 @@ class SegmentChain:
             session_id=self._session_id,
             number=number,
             first_index=first_index,
-            segment_bytes=max(self._settings.segment_bytes, -(-least // _BLOCK_BYTES) * _BLOCK_BYTES),
+            segment_bytes=max(self._settings.segment_bytes, least),
+            gather_bytes=self._settings.batch_bytes,
         )
 
     def _check_room(self) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import logging
 import os
 from collections.abc import Sequence
 from typing import Protocol
 
 from scanmend.errors import RecordingError, RecordingFull, RecordingNotWritable
+
+log = logging.getLogger(__name__)
 
 Buffer = bytes | memoryview
 
@@ -20,7 +24,7 @@ class JournalIO(Protocol):
         ...
 
     def allocate(self, fd: int, size_bytes: int) -> None:
-        """Reserve the whole segment. Raises OSError when there is no room."""
+        """Reserve the whole segment and make it ready for writes of whole blocks. OSError when there is no room."""
         ...
 
     def write(self, fd: int, buffers: Sequence[Buffer], offset: int) -> int:
@@ -39,6 +43,9 @@ class JournalIO(Protocol):
 class Disk:
     """The real disk. Every call releases the interpreter lock while the kernel works."""
 
+    past_the_cache = True
+    """Whether writes go past the page cache, where the file system can do that; `scanmend.record.blocks` says why."""
+
     def free_bytes(self, fd: int) -> int:
         """Room for unprivileged users, in bytes."""
         found = os.fstatvfs(fd)
@@ -47,6 +54,13 @@ class Disk:
     def allocate(self, fd: int, size_bytes: int) -> None:
         """posix_fallocate: real blocks, so that no later write of the segment can meet a full disk."""
         os.posix_fallocate(fd, 0, size_bytes)
+        if self.past_the_cache:
+            try:
+                fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_DIRECT)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                    raise
+                log.info("this file system writes through the page cache only")
 
     def write(self, fd: int, buffers: Sequence[Buffer], offset: int) -> int:
         """One pwritev."""

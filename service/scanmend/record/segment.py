@@ -7,12 +7,12 @@ import secrets
 import time
 from collections.abc import Sequence
 
-from scanmend.record.disk import Buffer, JournalIO, write_all
+from scanmend.record.blocks import BLOCK_BYTES, BlockWriter
+from scanmend.record.disk import Buffer, JournalIO
 from scanmend.record.folder import SessionFolder
 from scanmend.record.format import (
     EMPTY_XXH3,
     ENTRY_HEADER_BYTES,
-    SEGMENT_HEADER_BYTES,
     EntryHeader,
     EntryKind,
     SegmentHeader,
@@ -37,7 +37,8 @@ class OpenSegment:
         session_id: Written into the header.
         number: The segment's number.
         first_index: The index of the entry that will come first.
-        segment_bytes: The size to allocate.
+        segment_bytes: The size to allocate; rounded up to whole blocks.
+        gather_bytes: Most bytes of one write.
     """
 
     def __init__(
@@ -49,17 +50,18 @@ class OpenSegment:
         number: int,
         first_index: int,
         segment_bytes: int,
+        gather_bytes: int,
     ) -> None:
         self.number = number
-        self.size_bytes = segment_bytes
-        self.offset = SEGMENT_HEADER_BYTES
+        self.size_bytes = -(-segment_bytes // BLOCK_BYTES) * BLOCK_BYTES
         self.salt = secrets.randbits(64)
         self._io = io
         self._fd = folder.create_segment(number)
-        header = SegmentHeader(session_id, number, self.salt, first_index, segment_bytes, time.time_ns())
+        header = SegmentHeader(session_id, number, self.salt, first_index, self.size_bytes, time.time_ns())
         try:
-            io.allocate(self._fd, segment_bytes)
-            write_all(io, self._fd, [pack_segment_header(header)], 0)
+            io.allocate(self._fd, self.size_bytes)
+            self._blocks = BlockWriter(io, self._fd, gather_bytes)
+            self._blocks.write([pack_segment_header(header)])
             io.sync(self._fd)
             # A file whose name is lost in a power cut is not durable, however often it was synced itself.
             io.sync(folder.fd, metadata=True)
@@ -72,11 +74,11 @@ class OpenSegment:
     @property
     def room_bytes(self) -> int:
         """How many bytes of entries still fit, the seal's own 64 already set aside."""
-        return self.size_bytes - self.offset - ENTRY_HEADER_BYTES
+        return self.size_bytes - self._blocks.offset - ENTRY_HEADER_BYTES
 
     def write(self, buffers: Sequence[Buffer]) -> None:
         """Append whole entries."""
-        self.offset = write_all(self._io, self._fd, buffers, self.offset)
+        self._blocks.write(buffers)
 
     def sync(self) -> None:
         """Make durable what was written."""
@@ -85,7 +87,7 @@ class OpenSegment:
     def seal(self, next_index: int, flags: int) -> None:
         """Mark the end, cut off what is not used, make all of it durable and close the file."""
         self.write([pack_seal(next_index, flags, self.salt)])
-        self._io.truncate(self._fd, self.offset)
+        self._io.truncate(self._fd, self._blocks.offset)
         self._io.sync(self._fd)
         self.abandon()
 

@@ -172,6 +172,7 @@ def test_the_queue_is_bounded_by_bytes(tmp_path: Path):
 class Failing(Disk):
     """A disk that begins to fail when it is told to."""
 
+    past_the_cache = False  # where a write may stop at any byte, not only at a block
     error: OSError | None = None
     short = False
     what = "sync"
