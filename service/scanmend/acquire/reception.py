@@ -217,9 +217,7 @@ class Reception:
         """Nothing more can be recorded: the session takes no more frames, and everybody is told."""
         if session.recording_failed is not None:
             return
-        session.recording_failed = error
-        session.ledger.recording_failed()
-        session.ack_due = True
+        session.stop_recording(error)
         log.error("session %s: %s", session.name, error)
         self.context.problem("recording_failed", error.message, mend=error.mend, session=session.name)
         nack = Nack(session_id=session.id, code=NackCode.RECORDING_FAILED, reason=error.message, mend=error.mend)
@@ -247,6 +245,9 @@ class Reception:
             if session.state is SessionState.ENDED:
                 self.context.send(session.peer, session.receipt)
             return
+        before = session.end
+        if before is not None and before.count == message.count:
+            return  # said again while it is being seen to: the wait for missing frames does not begin anew
         session.end = EndAsked(
             count=message.count,
             dropped=message.dropped,

@@ -201,6 +201,14 @@ class Session:
             self.ledger.make_durable(self._appended.popleft()[1])
             self.ack_due = True
 
+    def stop_recording(self, error: RecordingError) -> None:
+        """The journal has failed: what is durable by now stays so, and nothing else will be."""
+        self.note_durable()
+        self._appended.clear()
+        self.recording_failed = error
+        self.ledger.recording_failed()
+        self.ack_due = True
+
     @property
     def recorded(self) -> bool:
         """Whether the identities ask for durable frames."""
