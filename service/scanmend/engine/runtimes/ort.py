@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import os
 from typing import Any
 
@@ -11,6 +14,8 @@ from scanmend.engine.runtimes.installation import require
 from scanmend.engine.runtimes.seam import Candidate, Picture, Runtime, RuntimeInfo
 from scanmend.errors import ModelError, RuntimeUnavailable
 from scanmend.restoration import FloatPicture
+
+log = logging.getLogger(__name__)
 
 NAME = "onnxruntime"
 TENSORRT, CUDA, CPU = "TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"
@@ -51,6 +56,8 @@ class OrtFactory:
         cuda = {"use_tf32": "1" if candidate.precision == "tf32" else "0"}
         listed = ort.get_available_providers()
         providers = [(name, cuda if name == CUDA else {}) for name in behind if name in listed]
+        if candidate.provider != CPU:
+            _load_gpu_libraries(ort)
         try:
             session = ort.InferenceSession(onnx, options, providers=providers)
         except ort_errors() as error:
@@ -65,6 +72,18 @@ class OrtFactory:
                 mend="Install the GPU's driver and the `gpu` extra, or use the processor.",
             )
         return _OrtRuntime(session, candidate, real)
+
+
+def _load_gpu_libraries(ort: Any) -> None:
+    """Have ONNX Runtime load CUDA and cuDNN from the packages of the `gpu` extra, where its own search does not look.
+
+    It prints what it misses; standard output belongs to `--json`, so that goes to the log.
+    """
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        ort.preload_dlls()
+    if said.getvalue():
+        log.info("%s", said.getvalue().strip())
 
 
 class _OrtRuntime:
