@@ -7,7 +7,7 @@ damaged; `JournalReader` reads single frames, also while the journal grows. `doc
 from __future__ import annotations
 
 from scanmend.record.disk import Disk, JournalIO
-from scanmend.record.folder import SessionFolder, check_session_name, session_path
+from scanmend.record.folder import SessionFolder, session_path
 from scanmend.record.format import EntryKind
 from scanmend.record.opening import create_journal, reopen_for_append
 from scanmend.record.reader import JournalReader
@@ -31,7 +31,6 @@ __all__ = [
     "SessionFolder",
     "Tail",
     "TailState",
-    "check_session_name",
     "create_journal",
     "reopen_for_append",
     "scan",

@@ -8,26 +8,12 @@ import re
 import stat
 from pathlib import Path
 
-from scanmend.errors import InvalidInput, RecordingError, RecordingNotWritable
+from scanmend.errors import RecordingError, RecordingNotWritable
 from scanmend.record.disk import recording_error
+from scanmend.wire.messages import check_session_name
 
-SESSION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _SEGMENT_NAME = re.compile(r"journal-(\d{6,})\.smj", re.ASCII)
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-def check_session_name(name: str) -> str:
-    """The name, when it may stand as a folder's name.
-
-    Raises:
-        InvalidInput: It may not.
-    """
-    if not SESSION_NAME.fullmatch(name) or ".." in name:
-        raise InvalidInput(
-            f"{name[:80]!r} cannot be a session's name.",
-            mend="Use 1 to 64 letters, digits, '_', '-' and '.', a letter or digit first, and never '..'.",
-        )
-    return name
 
 
 def segment_name(number: int) -> str:

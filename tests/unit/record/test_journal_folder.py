@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from scanmend.errors import InvalidInput, RecordingError, RecordingNotWritable
 from scanmend.record import (
     EntryKind,
-    check_session_name,
     create_journal,
     reopen_for_append,
     scan,
     session_path,
 )
+from scanmend.wire.messages import check_session_name
 
 BAD_NAMES = [
     "",
