@@ -55,6 +55,10 @@ class FakeAcquire(threading.Thread):
         self.boot_id = time.time_ns()
         self.dose = 12.5
         self.missing, self.states = 0, dict.fromkeys(sessions, "open")
+        self.pictured: int | None = None
+        """Frames from this number on are passed through and make no picture, as sparse ones do."""
+        self.gain: float | None = 1.0
+        self.ended = ""
         self.error: BaseException | None = None
         self._begun, self._over, self._listening = time.monotonic(), threading.Event(), threading.Event()
         self._movie = movie(size)
@@ -91,7 +95,8 @@ class FakeAcquire(threading.Thread):
                         else:
                             router.send_multipart([who, *self._answer(message)])
                     for (who, name), ask in list(waiting.items()):
-                        if name not in self.names or self.number > ask.newer_than:
+                        n = self.number if self.pictured is None else min(self.number, self.pictured)
+                        if name not in self.names or n > ask.newer_than:
                             del waiting[who, name]
                             router.send_multipart([who, *self._picture(ask)])
             except BaseException as error:
@@ -139,11 +144,13 @@ class FakeAcquire(threading.Thread):
             client="fake microscope",
             field=field,
             mode=Mode.FRAMES,
-            channels=(Channel(name="HAADF", units_per_electron=1.0),),
+            channels=(Channel(name="HAADF", units_per_electron=self.gain),),
             dose_budget_e_per_nm2=40.0,
         )
         n = self.number
         passed = {} if self.restored else {"engine_down": n}
+        if self.pictured is not None:
+            passed = {"engine_down": max(0, n - self.pictured)}
         account = Receipt(
             session=name,
             session_id=7 + index,
@@ -173,7 +180,7 @@ class FakeAcquire(threading.Thread):
             checksum_matches=True,
             recording=name,
             delivery="durable",
-            reason="",
+            reason=self.ended,
             balanced=True,
         )
         return console.SessionInfo(

@@ -1,8 +1,8 @@
 """When the service is ready, and which numbers an operator must hear about.
 
 `LIMITS` is the one table of thresholds, warning and error. A limit's problem appears when it has held for
-`Limit.after_s` and goes when it has not held for `Limit.clear_s`, so that nothing flickers; in the first
-`QUIET_S` seconds of the service's life no limit speaks.
+`Limit.after_s` and goes when it has not held for `Limit.clear_s`, so that nothing flickers. In the first
+`QUIET_S` seconds of the service's life no limit speaks, nor one of time in those of a session's.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class Limit:
     """Whether high is bad; else low is."""
     after_s: float = 2.0
     clear_s: float = 5.0
+    quiet_s: float = 0.0
+    """So long nothing is said after the number is first seen: a session's first frames wait for what warms up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ LATENCY_P95 = Limit(
     "Choose a faster model, scan fewer points a second, or give the service more threads.",
     warning=1000,
     error=5000,
+    quiet_s=QUIET_S,
 )
 QUEUED = Limit(
     "queue_long",
@@ -66,6 +69,7 @@ QUEUED = Limit(
     "The microscope is faster than the model: choose a faster model.",
     warning=48,
     error=200,
+    quiet_s=QUIET_S,
 )
 MISSING = Limit(
     "frames_missing",
@@ -162,6 +166,7 @@ def _session_readings(info: SessionInfo) -> Iterator[tuple[Limit, str, float]]:
 
 @dataclass(slots=True)
 class _Watch:
+    born_s: float
     level: Literal["warning", "error"] = "warning"
     value: float = 0.0
     bad_since_s: float | None = None
@@ -186,13 +191,13 @@ class ProblemBook:
     def update(self, numbers: Iterable[tuple[Limit, str, float]]) -> list[ProblemInfo]:
         """Take the numbers of now; give the problems that stand."""
         now_s = self._monotonic_s()
-        quiet = now_s - self._born_s < QUIET_S
         seen = {}
         for limit, session, value in numbers:
-            watch = self._watches.get((limit.code, session)) or _Watch()
+            watch = self._watches.get((limit.code, session)) or _Watch(now_s)
             seen[limit.code, session] = watch
             self._judge(limit, watch, value, now_s)
             overdue = watch.bad_since_s is not None and now_s - watch.bad_since_s >= limit.after_s
+            quiet = now_s - self._born_s < QUIET_S or now_s - watch.born_s < limit.quiet_s
             if overdue and not watch.shown_since_unix_ns and not quiet:
                 watch.shown_since_unix_ns = self._unix_ns()
         self._watches = seen

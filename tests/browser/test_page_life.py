@@ -14,6 +14,8 @@ from page_views import painted
 from scanmend.ipc.console import ProblemInfo
 from web_service import WebService, short_folder, web_service
 
+AMBER = "rgb(245, 183, 84)"
+
 pytestmark = pytest.mark.browser
 
 
@@ -71,8 +73,8 @@ def test_sessions_are_chosen_and_the_choice_is_kept(service: WebService, open_pa
         page.wait_for_timeout(600)
         expect(page.locator("#session")).to_have_value("first")
         assert page.title().startswith("first")
-        fake.states["first"] = "ended"
-        expect(page.locator("#state")).to_have_text("Ended")
+        fake.states["first"], fake.ended = "ended", "stopped"
+        expect(page.locator("#state")).to_have_text("Stopped")
         expect(page.locator("#session")).to_have_value("first")
 
 
@@ -149,6 +151,21 @@ def test_the_page_finds_a_service_that_was_started_again(browser: Browser, open_
 def _made(path: Path) -> Path:
     path.mkdir()
     return path
+
+
+def test_sparse_frames_that_are_passed_through_age_the_last_picture(fake: FakeAcquire, open_page: object) -> None:
+    page = open_page()  # type: ignore[operator]
+    painted(page)
+    fake.pictured = fake.number
+    expect(page.locator("#state")).to_have_text("Acquiring, unrestored")
+    for side in ("#left", "#right"):
+        expect(page.locator(f"{side} h2")).to_contain_text("frames are passed through, engine down")
+        expect(page.locator(f"{side} h2")).to_have_css("color", AMBER)
+    expect(page.locator("#canvas")).to_have_css("opacity", "0.5")
+    fake.pictured = None
+    expect(page.locator("#right h2")).to_have_text("Restored by pushpull — estimate, not data")
+    expect(page.locator("#canvas")).to_have_css("opacity", "1")
+    expect(page.locator("#state")).to_have_text("Acquiring")
 
 
 def test_problems_are_listed_with_mend_and_time(fake: FakeAcquire, open_page: object) -> None:

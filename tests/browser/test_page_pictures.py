@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 from fake_acquire import FakeAcquire, movie
 from page_views import BLUE, SIZE, painted, picture_part, pixels, share_of, shown_number, standing, until
+from web_service import WebService
 
 pytestmark = pytest.mark.browser
 
@@ -44,6 +45,67 @@ def test_what_was_not_sampled_looks_different_from_black(fake: FakeAcquire, open
     fake.raster = True
     expect(page.locator("#left .legend")).to_be_hidden()
     assert share_of(picture_part(page, "#left"), BLUE) < 0.01
+
+
+def test_sparse_samples_are_binned_until_they_are_large_on_the_screen(service: WebService, open_page: object) -> None:
+    with FakeAcquire(service.run_dir, size=256) as fake:
+        page = open_page()  # type: ignore[operator]
+        painted(page)
+        standing(fake)
+        title, button = page.locator("#left h2"), page.locator("#bins")
+        expect(title).to_have_text("Raw 20 % sampled, shown in bins of 2 × 2")
+        assert share_of(picture_part(page, "#left"), BLUE) < 0.5
+        page.mouse.move(320, 300)
+        expect(page.locator("#left .readout")).to_contain_text(re.compile("in its bin|not sampled"))
+        page.keyboard.press("b")
+        expect(title).to_have_text("Raw 20 % sampled")
+        expect(button).to_have_attribute("aria-pressed", "false")
+        page.wait_for_timeout(200)
+        assert share_of(picture_part(page, "#left"), BLUE) > 0.6
+        button.click()
+        expect(title).to_contain_text("bins of 2 × 2")
+        for _ in range(4):
+            page.keyboard.press("+")
+        expect(title).to_have_text("Raw 20 % sampled")
+        page.keyboard.press("0")
+        for _ in range(4):
+            page.keyboard.press("-")
+        expect(title).to_contain_text("bins of 3 × 3")
+        fake.raster, fake.rate = True, 20.0
+        expect(button).to_be_hidden()
+
+
+def test_bins_hold_the_mean_of_their_samples(fake: FakeAcquire, open_page: object) -> None:
+    page = open_page()  # type: ignore[operator]
+    found = page.evaluate(
+        """async () => {
+            const { bin, binWidth, density } = await import('/static/binning.js');
+            const numbers = new Uint16Array([4, 9, 9, 9, 6,  9, 9, 9, 9, 9,  9, 9, 9, 3, 9].map((n) => n === 9 ? 65535 : n));
+            const plane = { numbers, width: 5, height: 3, scale: 2, add: 1, missing: 65535 };
+            const made = bin(plane, 2);
+            const full = bin({ ...plane, numbers: numbers.map((n) => n === 65535 ? 8 : n) }, 2);
+            return [[...made.numbers], made.width, made.height, made.extent, made.missing, [...full.numbers], full.missing,
+              density(plane), [0.05, 0.05, 0.05, 0.2, 0.6, 0].map((share, i) => binWidth(share, [1, 3, 4, 0.3, 0.3, 1][i]))];
+        }"""
+    )
+    none = 65535
+    assert found == [
+        [4, none, 6, none, 3, none], 3, 2, [2.5, 1.5], none, [7, 8, 7, 8, 6, 8], None,
+        pytest.approx(0.2), [4, 2, 1, 3, 1, 1],
+    ]  # fmt: skip
+
+
+def test_values_have_a_unit(service: WebService, open_page: object) -> None:
+    for gain, unit in ((1.0, "e⁻"), (None, "units")):
+        with FakeAcquire(service.run_dir, size=64) as fake:
+            fake.gain = gain
+            page = open_page()  # type: ignore[operator]
+            painted(page)
+            page.keyboard.press("u")
+            expect(page.locator(".ramp span").last).to_have_text(re.compile(rf"^[0-9.]+ {unit}$"))
+            expect(page.locator("#white-value")).to_have_text(re.compile(rf"{unit}$"))
+            page.mouse.move(960, 300)
+            expect(page.locator("#right .readout")).to_have_text(re.compile(rf" ± [0-9.]+ {unit}$"))
 
 
 def test_a_restored_picture_says_which_model_made_it(fake: FakeAcquire, open_page: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -64,6 +64,17 @@ def test_nothing_is_said_in_the_first_seconds(clock: Clock) -> None:
     assert _at(book, clock, 100, 99) == []
     assert _at(book, clock, 100 + QUIET_S - 0.1, 99) == []
     assert len(_at(book, clock, 100 + QUIET_S, 99)) == 1
+
+
+def test_a_limit_of_time_leaves_a_new_session_in_peace(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = replace(HOT, quiet_s=5.0)
+    monkeypatch.setitem(__import__("scanmend.health", fromlist=["_BY_CODE"])._BY_CODE, "hot", slow)
+    book = _book(clock)
+    shown = []
+    for now_s in (110, 112, 114.9, 115):
+        clock.now_s = now_s
+        shown.append(len(book.update([(slow, "s", 15)])))
+    assert shown == [0, 0, 0, 1]
 
 
 def test_since_is_when_it_was_first_shown_and_a_session_that_ends_takes_it_along(clock: Clock) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 import signal
 import sys
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 HELP = "Run a simulated microscope against a service, and print the receipt of its session."
 
 EXIT_UNBALANCED = 4
+
+REST_S = 10.0
+"""After an operator's stop or abort, so long until the next session begins: who stops a scan wants to see it stand."""
 
 VARIANT_STEP = 7
 """How many specimens the next session moves on by."""
@@ -103,12 +107,20 @@ class _Sessions:
                 replace(options, seed=seed, variant=options.variant + index * VARIANT_STEP),
                 on_progress=self._show if self._line.shown else None,
             )
-            self._tell(self._instrument)
+            reason = self._tell(self._instrument)
             index += 1
+            if index < most and reason in ("stopped", "aborted"):
+                self._rest()
         return self._code
 
-    def _tell(self, instrument: Instrument) -> None:
-        """Run one session and print its account."""
+    def _rest(self) -> None:
+        """Let the microscope stand still for a while."""
+        until_s = time.monotonic() + REST_S
+        while time.monotonic() < until_s and not self._stops:
+            time.sleep(0.1)
+
+    def _tell(self, instrument: Instrument) -> str:
+        """Run one session and print its account; gives the reason of its end."""
         report = instrument.run().to_json()
         self._line.clear()
         if self._arguments.json:
@@ -117,6 +129,7 @@ class _Sessions:
             print(account_text(report), flush=True)
         if not report["balanced"]:
             self._code = EXIT_UNBALANCED
+        return str(report["receipt"]["reason"])
 
     def _show(self, progress: Progress) -> None:
         self._line.show(progress_text(progress))

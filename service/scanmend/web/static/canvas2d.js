@@ -27,17 +27,22 @@ export class Painter2d {
     if (!plane) return;
     const sheet = this.colour(plane, look);
     const context = this.context;
-    const zoom = view.zoom * ratio;
+    const wide = plane.wide ?? 1; // of a bin, in pixels of the picture
+    const zoom = view.zoom * ratio * wide;
+    const [right, bottom] = plane.extent ?? [plane.width, plane.height];
     context.save();
     context.beginPath();
     context.rect(pane.left, pane.top, pane.width, pane.height);
     context.clip();
     context.imageSmoothingEnabled = zoom < 1;
     context.imageSmoothingQuality = "high";
-    context.setTransform(zoom, 0, 0, zoom, pane.left + pane.width / 2 - view.x * zoom, pane.top + pane.height / 2 - view.y * zoom);
+    context.setTransform(zoom, 0, 0, zoom, pane.left + pane.width / 2 - (view.x / wide) * zoom, pane.top + pane.height / 2 - (view.y / wide) * zoom);
+    context.beginPath();
+    context.rect(0, 0, right, bottom);
+    context.clip();
     if (plane.missing !== null) {
       context.fillStyle = zoom < HATCH_ZOOM ? rgb(UNSAMPLED) : this.hatch(zoom);
-      context.fillRect(0, 0, plane.width, plane.height);
+      context.fillRect(0, 0, right, bottom);
     }
     context.drawImage(sheet, 0, 0);
     context.restore();

@@ -62,7 +62,9 @@ function showDose(dose, known) {
   const share = budget ? (100 * used) / budget : 0;
   const kind = share >= 100 ? "bad" : share >= 90 ? "warn" : "";
   text.replaceChildren(bold(figure(used), kind), budget ? ` of ${figure(budget)} e⁻/nm²` : " e⁻/nm²");
-  if (budget) text.title = `${Math.round(share)} % of the budget`;
+  const most = dose.most_e_per_nm2;
+  text.title = [budget ? `${Math.round(share)} % of the budget` : "", most ? `${figure(most)} e⁻/nm² at the pixel with the most` : ""]
+    .filter(Boolean).join("\n");
   bar.className = `bar ${kind}`;
   bar.firstElementChild.style.width = `${Math.min(100, share)}%`;
 }

@@ -10,7 +10,7 @@ uniform usampler2D plane, sigma;
 uniform sampler2D map;
 uniform vec4 pane;        // device pixels: left, bottom, width, height
 uniform vec3 view;        // picture x, y at the centre, device pixels for a picture pixel
-uniform ivec2 size;
+uniform vec2 extent;      // of the picture, in the plane's pixels
 uniform vec2 unit, sigmaUnit;     // scale, add
 uniform uint missing, sigmaMissing;
 uniform vec3 levels;      // black, white, 1 / gamma
@@ -19,8 +19,8 @@ uniform vec3 unsampled, stripe, outside;
 out vec4 colour;
 
 vec3 tap(vec2 p) {
+  if (any(lessThan(p, vec2(0))) || any(greaterThanEqual(p, extent))) return outside;
   ivec2 at = ivec2(floor(p));
-  if (any(lessThan(at, ivec2(0))) || any(greaterThanEqual(at, size))) return outside;
   uint number = texelFetch(plane, at, 0).r;
   if (number == missing) {
     float hatch = step(0.62, fract((p.x + p.y) * 2.0)) * smoothstep(7.0, 14.0, view.z);
@@ -45,7 +45,7 @@ void main() {
   colour = vec4(sum / float(taps * taps), 1);
 }`;
 
-const NAMES = ["plane", "sigma", "map", "pane", "view", "size", "unit", "sigmaUnit", "missing", "sigmaMissing", "levels",
+const NAMES = ["plane", "sigma", "map", "pane", "view", "extent", "unit", "sigmaUnit", "missing", "sigmaMissing", "levels",
   "sigmaTop", "unsampled", "stripe", "outside"];
 const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i;
 const NONE = 0xffffffff;
@@ -141,8 +141,9 @@ export class GlPainter {
     gl.activeTexture(gl.TEXTURE1);
     gl.bindTexture(gl.TEXTURE_2D, (sigma ?? shown).texture);
     gl.uniform4f(this.at.pane, pane.left, bottom, pane.width, pane.height);
-    gl.uniform3f(this.at.view, view.x, view.y, view.zoom * ratio);
-    gl.uniform2i(this.at.size, plane.width, plane.height);
+    const wide = plane.wide ?? 1;
+    gl.uniform3f(this.at.view, view.x / wide, view.y / wide, view.zoom * ratio * wide);
+    gl.uniform2f(this.at.extent, ...(plane.extent ?? [plane.width, plane.height]));
     gl.uniform2f(this.at.unit, plane.scale, plane.add);
     gl.uniform1ui(this.at.missing, plane.missing ?? NONE);
     gl.uniform3f(this.at.levels, look.black, look.white, 1 / look.gamma);

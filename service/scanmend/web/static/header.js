@@ -2,13 +2,15 @@
 import { lengthText } from "./scalebar.js";
 import { figure } from "./format.js";
 
+const ENDS = { finished: "Finished", stopped: "Stopped", aborted: "Aborted", abandoned: "Abandoned" };
+
 const $ = (id) => document.getElementById(id);
 
-export function showHeader(status, session, connected, token) {
+export function showHeader(status, session, connected, token, old) {
   showPicker(status, session);
   $("field").textContent = session ? fieldText(session.field) : "";
   $("field").title = $("field").textContent;
-  const [kind, text] = token ? stateOf(status, session, connected) : ["", "Locked"];
+  const [kind, text] = token ? stateOf(status, session, connected, old) : ["", "Locked"];
   $("state").className = kind;
   $("state").lastElementChild.textContent = text;
   const able = connected && status.state !== "unreachable" && session?.state === "open";
@@ -24,7 +26,7 @@ function showPicker(status, session) {
   const same = wanted.length === picker.options.length
     && wanted.every(([value, text], i) => picker.options[i].value === value && picker.options[i].text === text);
   if (!same) picker.replaceChildren(...wanted.map(([value, text]) => new Option(text, value)));
-  picker.value = session?.name ?? "";
+  picker.value = picker.title = session?.name ?? "";
   picker.disabled = !names.length;
 }
 
@@ -36,14 +38,15 @@ function fieldText(field) {
   return parts.join("  ·  ");
 }
 
-function stateOf(status, session, connected) {
+function stateOf(status, session, connected, old) {
   if (!connected) return ["bad", "Disconnected"];
   if (status.state === "unreachable") return ["bad", "Unreachable"];
   if (!session) return ["", "Stopped"];
-  if (session.state === "ended") return ["", "Ended"];
+  if (session.state === "ended") return ["", ENDS[session.account.reason] ?? "Ended"];
   if (session.state === "detached") return ["warn", "Microscope silent"];
   if (session.state === "ending") return ["warn", "Ending"];
   if (session.commanded) return ["warn", session.commanded.action === "stop" ? "Stopping" : "Aborting"];
   if (session.paused) return ["warn", "Paused"];
-  return session.frames_per_s_in > 0 ? ["good", "Acquiring"] : ["", "Waiting"];
+  if (session.frames_per_s_in === 0) return ["", "Waiting"];
+  return old ? ["warn", "Acquiring, unrestored"] : ["good", "Acquiring"];
 }

@@ -6,6 +6,7 @@ const STEPS = 1000;
 export class LevelControls {
   constructor(levels) {
     this.levels = levels;
+    this.unit = "";
     this.by = Object.fromEntries(["black", "white", "gamma", "black-value", "white-value", "gamma-value", "auto", "follow", "histogram"]
       .map((id) => [id, document.getElementById(id)]));
     this.by.black.oninput = () => levels.setBlack(this.value(this.by.black));
@@ -25,7 +26,7 @@ export class LevelControls {
     by.black.value = place(levels.black);
     by.white.value = place(levels.white);
     by["black-value"].value = figure(levels.black);
-    by["white-value"].value = figure(levels.white);
+    by["white-value"].value = `${figure(levels.white)} ${this.unit}`;
     by["gamma-value"].value = levels.gamma.toFixed(1);
     by.follow.setAttribute("aria-pressed", levels.following);
     by.follow.textContent = levels.following ? "Follow" : "Held";

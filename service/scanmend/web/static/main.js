@@ -1,4 +1,5 @@
 // Puts the page together: token, live socket, panes, controls.
+import { Age } from "./age.js";
 import { askToken, closeCard, disconnected, noSession, unreachable, waiting } from "./cards.js";
 import { command, toast } from "./commands.js";
 import { showFigures } from "./figures.js";
@@ -23,6 +24,7 @@ const levels = new Levels(repaint);
 const view = new View(repaint);
 const panes = new Panes(view, levels);
 const controls = new LevelControls(levels);
+const age = new Age();
 
 const session = () => page.status.sessions?.[page.chosen];
 
@@ -70,6 +72,7 @@ function choose() {
   if (wanted === page.chosen) return;
   page.chosen = wanted;
   page.arrived = null;
+  age.forget();
   panes.forget();
   levels.fresh = true;
   page.live.watch(wanted);
@@ -81,7 +84,9 @@ function render() {
   const current = session();
   const stale = !connected || status.state === "unreachable";
   document.body.classList.toggle("stale", stale);
-  showHeader(status, current, connected, Boolean(page.token));
+  const old = stale ? "" : age.why(status, current);
+  panes.age(old);
+  showHeader(status, current, connected, Boolean(page.token), Boolean(old));
   showFigures(current);
   showProblems(connected ? status.problems : [], page.chosen);
   document.title = current ? `${current.name} — Scanmend` : "Scanmend";
@@ -89,6 +94,7 @@ function render() {
     panes.pixelSizeNm = current.field.pixel_size_nm;
     repaint();
   }
+  panes.unit = controls.unit = unitOf(current, panes.picture);
   if (!page.token || $("card").dataset.kind === "token") return;
   if (!connected) disconnected();
   else if (status.state === "unreachable") unreachable();
@@ -97,7 +103,14 @@ function render() {
   else closeCard();
 }
 
+// Electrons where the detector's gain is known; else what the detector gives, which has no name.
+function unitOf(session, picture) {
+  const channel = session?.channels.find(({ name }) => name === session.restore_channel) ?? session?.channels[0];
+  return channel?.units_per_electron && picture?.header.restored ? "e⁻" : "units";
+}
+
 function takePicture(picture) {
+  age.reset();
   const first = !panes.picture;
   const { planes } = picture;
   if (planes.sigma) {
@@ -130,6 +143,7 @@ function frame() {
 }
 
 function toggle(id, name) {
+  if ($(id).hidden) return;
   panes[name] = !panes[name];
   $(id).setAttribute("aria-pressed", panes[name]);
   panes.label();
@@ -162,6 +176,7 @@ $("stop").onclick = stop;
 $("abort").onclick = abort;
 $("help").onclick = showKeys;
 $("uncertainty").onclick = () => toggle("uncertainty", "overlay");
+$("bins").onclick = () => toggle("bins", "binning");
 $("swap").onclick = () => toggle("swap", "swapped");
 $("fit").onclick = () => view.fit();
 
@@ -176,6 +191,7 @@ const ARROWS = { ArrowLeft: [PAN, 0], ArrowRight: [-PAN, 0], ArrowUp: [0, PAN], 
 listen([
   { keys: [{ key: " ", name: "Space" }], about: "Swap the sides", act: () => toggle("swap", "swapped") },
   { keys: [{ key: "u", name: "U" }], about: "Uncertainty over the restored picture", act: () => toggle("uncertainty", "overlay") },
+  { keys: [{ key: "b", name: "B" }], about: "Samples of a sparse scan in bins, or each by itself", act: () => toggle("bins", "binning") },
   { keys: [{ key: "a", name: "A" }], about: "Levels from this picture", act: () => levels.auto() },
   { keys: [{ key: "A", name: "Shift A", shift: true }], about: "Let the levels follow, or hold them", act: () => levels.follow(!levels.following) },
   { keys: [{ key: "0", name: "0" }], about: "Whole field", act: () => view.fit() },

@@ -1,4 +1,5 @@
 // The two panes: what each shows, its marks, its scale bar, and the painting of both on one canvas.
+import { bin, binWidth, density } from "./binning.js";
 import { viridis } from "./colours.js";
 import { Painter2d } from "./canvas2d.js";
 import { figure, words } from "./format.js";
@@ -14,6 +15,10 @@ export class Panes {
     this.sides = [document.getElementById("left"), document.getElementById("right")];
     this.swapped = false;
     this.overlay = false;
+    this.binning = true;
+    this.bins = null; // the raw plane in bins, where it is drawn so
+    this.unit = "";
+    this.old = ""; // why the picture is not of now
     this.sigmaTop = 0;
     this.picture = null;
     this.pixelSizeNm = 1;
@@ -46,9 +51,31 @@ export class Panes {
 
   show(picture) {
     this.picture = picture;
+    const { raw } = picture.planes;
+    this.share = raw && raw.missing !== null ? density(raw) : 1;
+    this.bins = null;
     for (const [name, plane] of Object.entries(picture.planes)) this.painter.upload(name, plane);
     const plane = picture.planes.estimate ?? picture.planes.raw;
     if (plane) this.view.setPicture(plane.width, plane.height);
+    document.getElementById("bins").hidden = raw?.missing === null || !raw;
+    this.gather();
+    this.label();
+  }
+
+  // Bin the samples as the zoom asks for; true where that changed.
+  gather() {
+    const wide = this.binning ? binWidth(this.share, this.view.zoom) : 1;
+    if (wide === (this.bins?.wide ?? 1)) return false;
+    this.bins = wide > 1 ? bin(this.picture.planes.raw, wide) : null;
+    if (this.bins) this.painter.upload("bins", this.bins);
+    return true;
+  }
+
+  // Say why the picture is not of now; "" where it is.
+  age(why) {
+    if (why === this.old) return;
+    this.old = why;
+    this.stage.classList.toggle("old", Boolean(why));
     this.label();
   }
 
@@ -64,11 +91,16 @@ export class Panes {
       const raw = this.role(side) === "raw";
       const title = side.querySelector("h2");
       title.hidden = false;
-      title.className = raw ? "" : header.restored ? "model" : "passed";
       const [name, note] = title.children;
-      name.textContent = raw ? "Raw" : header.restored ? "Restored" : "Not restored";
-      note.textContent = raw ? rawNote(header, planes.raw)
-        : header.restored ? `by ${header.model} — estimate, not data` : `passed through, ${words(header.reason)}`;
+      title.className = this.old ? "passed" : raw ? "" : header.restored ? "model" : "passed";
+      if (this.old) {
+        name.textContent = raw ? "Old raw picture" : header.restored ? "Old restored picture" : "Old picture";
+        note.textContent = this.old;
+      } else {
+        name.textContent = raw ? "Raw" : header.restored ? "Restored" : "Not restored";
+        note.textContent = raw ? rawNote(header, planes.raw, this.bins)
+          : header.restored ? `by ${header.model} — estimate, not data` : `passed through, ${words(header.reason)}`;
+      }
       side.setAttribute("aria-label", `${name.textContent} picture, ${note.textContent}`);
       const shown = this.planeOf(side);
       side.querySelector(".legend").hidden = !shown || shown.missing === null;
@@ -77,12 +109,12 @@ export class Panes {
     const restored = this.sides.find((side) => this.role(side) === "restored");
     ramp.hidden = !this.overlay || !planes.sigma;
     restored.append(ramp);
-    ramp.lastElementChild.textContent = figure(this.sigmaTop, 2);
+    ramp.lastElementChild.textContent = `${figure(this.sigmaTop, 2)} ${this.unit}`;
   }
 
   planeOf(side) {
     const { planes, header } = this.picture;
-    return this.role(side) === "restored" && header.restored ? planes.estimate : planes.raw;
+    return this.role(side) === "restored" && header.restored ? planes.estimate : this.bins ?? planes.raw;
   }
 
   paint() {
@@ -96,6 +128,7 @@ export class Panes {
     this.view.setPane(box.width, box.height);
     this.painter.clear();
     if (!this.picture) return;
+    if (this.gather()) this.label();
     for (const side of this.sides) {
       const at = side.getBoundingClientRect();
       const pane = {
@@ -104,7 +137,7 @@ export class Panes {
       };
       const plane = this.planeOf(side);
       if (!plane) continue;
-      const name = plane === this.picture.planes.estimate ? "estimate" : "raw";
+      const name = plane === this.picture.planes.estimate ? "estimate" : plane === this.bins ? "bins" : "raw";
       const { black, white, gamma } = this.levels;
       const covered = this.overlay && name === "estimate" && this.picture.planes.sigma;
       this.painter.paint(pane, this.view, ratio, { name, black, white, gamma, sigmaTop: covered ? this.sigmaTop : 0 });
@@ -125,11 +158,12 @@ export class Panes {
   readout(side, { x, y }) {
     const { planes, header } = this.picture;
     const plane = this.planeOf(side);
-    const value = plane ? valueAt(plane, x, y) : null;
+    const wide = plane?.wide ?? 1;
+    const value = plane ? valueAt(plane, Math.floor(x / wide), Math.floor(y / wide)) : null;
     const where = `x ${lengthText(x * this.pixelSizeNm)}, y ${lengthText(y * this.pixelSizeNm)}`;
     if (value === null) return `${where}: not sampled`;
     const sigma = this.role(side) === "restored" && header.restored && planes.sigma ? ` ± ${figure(valueAt(planes.sigma, x, y), 2)}` : "";
-    return `${where}: ${figure(value)}${sigma}`;
+    return `${where}: ${figure(value)}${sigma} ${this.unit}${wide > 1 ? " in its bin" : ""}`;
   }
 
   drawRamp() {
@@ -142,9 +176,10 @@ export class Panes {
   }
 }
 
-function rawNote(header, plane) {
+function rawNote(header, plane, bins) {
   const parts = [];
   if (header.coverage !== null && header.coverage < 0.995) parts.push(`${figure(100 * header.coverage, 2)} % sampled`);
+  if (bins) parts.push(`shown in bins of ${bins.wide} × ${bins.wide}`);
   if (header.frames_included > 1) parts.push(`${header.frames_included} frames`);
   return plane ? parts.join(", ") : "not at hand";
 }
