@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     """Frames that a client may have on their way."""
     queue_bytes: Annotated[int, Setting(ge=MIB)] = 256 * MIB
     """Most payload bytes waiting for the disk, all sessions together."""
+    shared_bytes: Annotated[int, Setting(ge=MIB)] = 2048 * MIB
+    """Most shared memory for the rings of all sessions together; a field of 4096² takes about 700 MiB."""
     segment_bytes: Annotated[int, Setting(ge=65536)] = 64 * MIB
     """Size of a journal segment."""
     free_bytes: Annotated[int, Setting(ge=0)] = 256 * MIB

@@ -80,12 +80,16 @@ def test_bins_hold_the_mean_of_their_samples(fake: FakeAcquire, open_page: objec
     found = page.evaluate(
         """async () => {
             const { bin, binWidth, density } = await import('/static/binning.js');
-            const numbers = new Uint16Array([4, 9, 9, 9, 6,  9, 9, 9, 9, 9,  9, 9, 9, 3, 9].map((n) => n === 9 ? 65535 : n));
+            const drawn = [4, 9, 9, 9, 6,  9, 9, 9, 9, 9,  9, 9, 9, 3, 9];
+            const numbers = new Uint16Array(drawn.map((n) => n === 9 ? 65535 : n));
             const plane = { numbers, width: 5, height: 3, scale: 2, add: 1, missing: 65535 };
             const made = bin(plane, 2);
             const full = bin({ ...plane, numbers: numbers.map((n) => n === 65535 ? 8 : n) }, 2);
-            return [[...made.numbers], made.width, made.height, made.extent, made.missing, [...full.numbers], full.missing,
-              density(plane), [0.05, 0.05, 0.05, 0.2, 0.6, 0].map((share, i) => binWidth(share, [1, 3, 4, 0.3, 0.3, 1][i]))];
+            const zooms = [1, 3, 4, 0.3, 0.3, 1];
+            const widths = [0.05, 0.05, 0.05, 0.2, 0.6, 0].map((share, i) => binWidth(share, zooms[i]));
+            const { width, height, extent, missing } = made;
+            return [[...made.numbers], width, height, extent, missing, [...full.numbers], full.missing,
+              density(plane), widths];
         }"""
     )
     none = 65535

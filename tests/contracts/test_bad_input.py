@@ -47,6 +47,7 @@ REFUSED: list[tuple[str, bytes, str]] = [
         map_of(hello(), field={"shape": [1 << 31, 1 << 31], "pixel_size_nm": 1.0}),
         "malformed",
     ),
+    ("a field beyond the memory", encode(hello(field=Field(shape=(16384, 16384), pixel_size_nm=1.0))), "field"),
     ("no channel", map_of(hello(), channels=[]), "malformed"),
     ("a channel of pickles", map_of(hello(), channels=[{"name": "x", "dtype": "object"}]), "malformed"),
     ("a name with a way out", encode(hello(name="../../etc")), "session_name"),

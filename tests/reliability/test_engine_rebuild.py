@@ -1,4 +1,4 @@
-"""The engine dies in a long adaptive session: its exposure is rebuilt from the journal, and nobody has to begin again."""
+"""The engine dies in a long adaptive session: its exposure is rebuilt from the journal, nobody begins again."""
 
 from __future__ import annotations
 

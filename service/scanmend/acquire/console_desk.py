@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +12,7 @@ from scanmend._version import __version__
 from scanmend.acquire.closing import account, ask_to_stop
 from scanmend.acquire.context import Context, Posted
 from scanmend.acquire.engine_desk import EngineDesk
+from scanmend.acquire.recordings import free_bytes
 from scanmend.acquire.session import Session, SessionState
 from scanmend.errors import MalformedMessage
 from scanmend.ipc.console import (
@@ -152,7 +152,7 @@ class ConsoleDesk:
     def status(self, ask: int) -> Status:
         """The state of everything, as of now."""
         context, ready = self.context, self.desk.ready
-        free = shutil.disk_usage(context.recordings).free if context.recordings is not None else 0
+        free = free_bytes(context.recordings) if context.recordings is not None else 0
         return Status(
             ask=ask,
             version=__version__,

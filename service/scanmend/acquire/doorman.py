@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-
 from scanmend.acquire.context import Context
 from scanmend.acquire.engine_desk import EngineDesk
 from scanmend.acquire.jobs import FLOAT_BYTES, Slots
 from scanmend.acquire.ledger import Ledger
-from scanmend.acquire.recordings import Resumed, has_recording, open_recording
+from scanmend.acquire.recordings import Resumed, free_bytes, has_recording, open_recording
 from scanmend.acquire.session import Session, SessionState
 from scanmend.errors import ConfigurationError, InvalidInput, RecordingError, ScanmendError
 from scanmend.ipc import SlotPool, SlotRing
@@ -28,6 +26,8 @@ RING_IN_BYTES = 64 << 20
 RING_OUT_BYTES = 256 << 20
 """Shared memory of a session, roughly: large fields get fewer slots, small ones at most `MAX_SLOTS`."""
 MAX_SLOTS = 8
+PLANES = 3
+"""Of a result: estimate, sigma, raw."""
 LEAST_FRAME_BYTES = 65_536
 MOST_PLANS_NAMED = 2048
 """Most plans that a WELCOME names, the newest; the client sends the others again, which does no harm."""
@@ -50,12 +50,16 @@ def welcome(context: Context, desk: EngineDesk, hello: Hello, peer: bytes) -> Se
     if refused is not None:
         return refused
     opened = context.clock.unix_ns()
-    journal = None
     try:
         slots = make_slots(context, hello)
+    except ConfigurationError as error:
+        return _refuse(RefuseCode.FIELD, error.message, error.mend)
+    journal = None
+    try:
         if hello.record and context.recordings is not None:
             journal = open_recording(context.settings, context.recordings, hello, opened)
-    except (RecordingError, ConfigurationError) as error:
+    except RecordingError as error:
+        slots.close()
         return _refuse(RefuseCode.RECORDING, error.message, error.mend)
     session = Session(
         hello=hello,
@@ -120,12 +124,19 @@ def make_slots(context: Context, hello: Hello) -> Slots:
     """The rings of a session.
 
     Raises:
-        ConfigurationError: There is no shared memory left.
+        ConfigurationError: There is no shared memory left, or not as much as the settings allow.
     """
-    into = max_frame_bytes(context, hello)
-    out = 3 * FLOAT_BYTES * hello.field.pixels
+    into, out = max_frame_bytes(context, hello), PLANES * FLOAT_BYTES * hello.field.pixels
     slots_in = min(MAX_SLOTS, max(2, RING_IN_BYTES // into))
-    slots_out = min(MAX_SLOTS, max(4, RING_OUT_BYTES // out))
+    slots_out = min(MAX_SLOTS, max(3, RING_OUT_BYTES // out))
+    wanted = slots_in * into + slots_out * out
+    used = sum(session.slots.size_bytes for session in context.sessions.values() if not session.slots_closed)
+    if used + wanted > context.settings.shared_bytes:
+        raise ConfigurationError(
+            f"A field of {hello.field.shape[0]} × {hello.field.shape[1]} pixels needs {wanted >> 20} MiB of shared "
+            f"memory, and {max(0, context.settings.shared_bytes - used) >> 20} MiB are left.",
+            mend="Scan a smaller field, end another session, or raise shared_bytes in the service's settings.",
+        )
     ring_in = SlotRing.create(context.run_dir, slots=slots_in, slot_bytes=into)
     try:
         ring_out = SlotRing.create(context.run_dir, slots=slots_out, slot_bytes=out)
@@ -223,7 +234,7 @@ def _check_recording(context: Context, hello: Hello) -> Refuse | None:
             f"A session called {hello.session} was recorded before.",
             "Choose another name; recordings are never overwritten.",
         )
-    free = shutil.disk_usage(context.recordings).free
+    free = free_bytes(context.recordings)
     wanted = context.settings.free_bytes + context.settings.segment_bytes
     if free < wanted:
         return _refuse(

@@ -101,6 +101,11 @@ class Slots:
     pool_out: SlotPool
 
     @property
+    def size_bytes(self) -> int:
+        """Shared memory of both rings."""
+        return sum(ring.slots * ring.slot_bytes for ring in (self.ring_in, self.ring_out))
+
+    @property
     def idle(self) -> bool:
         """Whether nobody uses any slot."""
         return self.pool_in.in_use == 0 and self.pool_out.in_use == 0

@@ -18,8 +18,8 @@ from scanmend.acquire.engine_desk import EngineDesk
 from scanmend.acquire.engine_line import EngineLine
 from scanmend.acquire.reception import Reception
 from scanmend.acquire.recordings import check_folder, resume, unfinished
-from scanmend.acquire.session import SessionState
-from scanmend.errors import PortInUse, RecordingError
+from scanmend.acquire.session import Session, SessionState
+from scanmend.errors import ConfigurationError, PortInUse, RecordingError
 from scanmend.ipc import HeartbeatBoard, Listener
 from scanmend.ipc.console import Status
 from scanmend.settings import Settings
@@ -132,16 +132,28 @@ class Acquire:
             return
         self._context.recordings = folder
         for path in unfinished(folder):
-            try:
-                resumed = resume(self.settings, folder, path)
-            except RecordingError as error:
-                log.error("%s", error)
-                self._context.problem("not_resumed", error.message, mend=error.mend, session=path.name)
+            session = self._take_up(folder, path)
+            if session is None:
                 continue
-            session = readmit(self._context, resumed)
             log.warning("session %s taken up again at frame %d", session.name, session.resume_from)
-            if resumed.damage:
-                self._context.problem("damaged", resumed.damage, session=session.name)
+
+    def _take_up(self, folder: Path, path: Path) -> Session | None:
+        """A session that was cut off, detached until its client comes back; None where it cannot be taken up."""
+        try:
+            resumed = resume(self.settings, folder, path)
+        except RecordingError as error:
+            log.error("%s", error)
+            self._context.problem("not_resumed", error.message, mend=error.mend, session=path.name)
+            return None
+        if resumed.damage:
+            self._context.problem("damaged", resumed.damage, session=path.name)
+        try:
+            return readmit(self._context, resumed)
+        except ConfigurationError as error:  # no shared memory is left; the recording stays for the next start
+            resumed.journal.close()
+            log.error("%s", error)
+            self._context.problem("not_resumed", error.message, mend=error.mend, session=path.name)
+            return None
 
     def main_loop(self) -> None:
         """Serve until SIGTERM, then until every session has its receipt or the time is up."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +79,14 @@ def check_folder(folder: Path) -> None:
             f"The recordings folder {folder} cannot be written: {error.strerror}.",
             mend="Give the service's user the right to write there, or name another folder with --data-dir.",
         ) from error
+
+
+def free_bytes(folder: Path) -> int:
+    """Room on the disk of a folder; 0 where the folder is not there any more."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0
 
 
 def has_recording(folder: Path, name: str) -> bool:
