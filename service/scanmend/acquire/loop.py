@@ -40,6 +40,9 @@ DRAIN_NS = 5_000_000_000
 CLOSE_NS = 3_000_000_000
 """After that, what is on its way has this long to arrive."""
 
+LEAVE_NS = 300_000_000
+"""Connections stay for so long after the last receipt: a client drops what it has not read when one is cut."""
+
 
 class Acquire:
     """The acquire process: `startup`, `main_loop`, `shutdown`, called in this order by `scanmend.acquire.process`.
@@ -157,22 +160,25 @@ class Acquire:
 
     def main_loop(self) -> None:
         """Serve until SIGTERM, then until every session has its receipt or the time is up."""
-        drain_until = close_until = 0
+        drain_until = close_until = leave_at = 0
         while True:
             self._turn()
+            now = self.clock.mono_ns()
             if self.stop_asked and not self._context.draining:
                 self._context.draining = True
-                drain_until = self.clock.mono_ns() + DRAIN_NS
+                drain_until = now + DRAIN_NS
                 close_until = drain_until + CLOSE_NS
                 self._ask_all_to_stop()
-            if self._context.draining:
-                now = self.clock.mono_ns()
-                open_ = [s for s in self._context.sessions.values() if s.state is not SessionState.ENDED]
-                if not open_ or now > close_until:
-                    return
-                for session in open_:
-                    if now > drain_until and session.state is not SessionState.ENDING:
-                        end_now(session, "service_stopped", now)
+            if not self._context.draining:
+                continue
+            open_ = [s for s in self._context.sessions.values() if s.state is not SessionState.ENDED]
+            for session in open_:
+                if now > drain_until and session.state is not SessionState.ENDING:
+                    end_now(session, "service_stopped", now)
+            if not open_:
+                leave_at = leave_at or now + LEAVE_NS
+            if now > close_until or (leave_at and now > leave_at):
+                return
 
     def _ask_all_to_stop(self) -> None:
         now = self.clock.mono_ns()
