@@ -252,3 +252,17 @@ def test_a_recorded_name_is_not_used_again_and_its_folder_is_private(tmp_path: P
         assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
         receipt = msgspec.json.decode((folder / "receipt.json").read_bytes(), type=Receipt)
         assert receipt.balanced and receipt.durable == 1
+
+
+def test_frames_lost_at_the_very_end_are_asked_for(acquire: AcquireInThread) -> None:
+    with Peer(acquire.address) as peer:
+        opened(peer)
+        peer.say(*frame_parts(seq=0))
+        peer.say(encode(End(session_id=7, count=3)))
+        while (ack := peer.hear(Ack)).holes != [(1, 3)]:
+            pass
+        assert ack.received_upto == 1
+        peer.say(*frame_parts(seq=1))
+        peer.say(*frame_parts(seq=2))
+        receipt = peer.hear(Receipt)
+        assert (receipt.received, receipt.gaps, receipt.balanced) == (3, 0, True)

@@ -82,7 +82,7 @@ class Reception:
         if isinstance(message, Hello):
             self._hello(peer, message)
             return
-        session = self.context.sessions.get(message.session_id)
+        session = self._greeted(message.session_id)
         if session is None:
             reason, mend = MENDS[NackCode.NO_SESSION]
             self._junk(peer, NackCode.NO_SESSION, reason, mend, message.session_id)
@@ -115,6 +115,11 @@ class Reception:
             f"refused_{refuse.code}", f"A session was refused: {refuse.reason}", mend=refuse.mend, level="warning"
         )
         self.context.send(peer, refuse)
+
+    def _greeted(self, session_id: int) -> Session | None:
+        """A session whose client has said HELLO to this service: after a restart it must do so anew."""
+        session = self.context.sessions.get(session_id)
+        return session if session is not None and session.peer is not None else None
 
     def _heard(self, session: Session, peer: bytes) -> None:
         """The client speaks; after a reconnect that it did not notice itself it has another address."""
@@ -155,7 +160,7 @@ class Reception:
             self._junk(peer, NackCode.MALFORMED, "Two parts that are not a FRAME.", "Send header and samples.")
             return
         header = FrameHeader.unpack(header_bytes, max_payload_bytes=self.context.settings.max_frame_bytes)
-        session = self.context.sessions.get(header.session_id)
+        session = self._greeted(header.session_id)
         if session is None:
             reason, mend = MENDS[NackCode.NO_SESSION]
             self._junk(peer, NackCode.NO_SESSION, reason, mend, header.session_id)
@@ -247,7 +252,8 @@ class Reception:
             return
         before = session.end
         if before is not None and before.count == message.count:
-            return  # said again while it is being seen to: the wait for missing frames does not begin anew
+            session.ack_due = True  # which names what is missing; the wait for it does not begin anew
+            return
         session.end = EndAsked(
             count=message.count,
             dropped=message.dropped,

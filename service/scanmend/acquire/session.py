@@ -15,11 +15,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 
 import zmq
 
 from scanmend.acquire.jobs import InFlight, Job, Picture, Slots
-from scanmend.acquire.ledger import Ledger, Verdict
+from scanmend.acquire.ledger import MAX_HOLES, Ledger, Verdict
 from scanmend.acquire.meters import Meters
 from scanmend.errors import RecordingError
 from scanmend.ipc.console import PictureInfo
@@ -228,17 +229,14 @@ class Session:
         if self.state in (SessionState.OPEN, SessionState.DETACHED) and granted > self.credit_until:
             self.credit_until = granted
         self.ack_due = False
-        holes = []
-        for hole in self.ledger.holes():
-            holes.append(hole)
-            if len(holes) == 32:
-                break
+        # Once the count is known, frames missing at the very end are missing too.
+        missing = iter(self.ledger.missing(self.end.count)) if self.end is not None else self.ledger.holes()
         return Ack(
             session_id=self.id,
             received_upto=self.ledger.received_upto,
             durable_upto=self.ledger.durable_upto if self.recorded else 0,
             credit_until=self.credit_until,
-            holes=holes,
+            holes=list(islice(missing, MAX_HOLES)),
             paused=paused,
         )
 

@@ -35,6 +35,7 @@ class DeadlineHttp(H11Protocol):
 
     _receive_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
+    _upgraded = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -61,7 +62,9 @@ class DeadlineHttp(H11Protocol):
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Hand over to the WebSocket, if its address has not too many."""
+        self._upgraded = True  # h11 still waits for the end of this request, and never sees it
         self._request_complete()
+        self._cancel_write()
         ip = self.client[0] if self.client else ""
         if _sockets_by_ip[ip] >= MAX_SOCKETS_PER_IP:
             self.cut("too many live sockets from one address")
@@ -79,7 +82,7 @@ class DeadlineHttp(H11Protocol):
         self._cancel_write()
 
     def _look(self) -> None:
-        if self.transport.is_closing():
+        if self._upgraded or self.transport.is_closing():
             return
         if self.conn.their_state is h11.SEND_BODY or (self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]):
             self._await_request()

@@ -206,7 +206,7 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, tag="ACK", tag_field="type"
     credit_until: U63
     """Frames with a sequence number below this may be sent; it never goes back."""
     holes: list[tuple[U63, U63]] = []
-    """Missing ranges `(first, last + 1)` above `received_upto`, at most 32."""
+    """Missing ranges `(first, last + 1)`, at most 32: below the highest number seen, and after END below its count."""
     paused: str = ""
     """Why credit is held back, for people; empty while it flows."""
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
+from websockets.asyncio.client import connect
 
 from scanmend.web import process, slow
 from web_service import WebService, short_folder, web_service
@@ -77,8 +78,13 @@ class SlowServer:
     """uvicorn with our protocols and short deadlines, in the test's own loop."""
 
     def __init__(self) -> None:
-        async def app(scope: object, receive: object, send: object) -> None:
+        async def app(scope: dict[str, object], receive: object, send: object) -> None:
             await receive()  # type: ignore[operator]
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.accept"})  # type: ignore[operator]
+                while (message := await receive())["type"] == "websocket.receive":  # type: ignore[operator]
+                    await send({"type": "websocket.send", "text": message["text"]})  # type: ignore[operator]
+                return
             await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
             for _ in range(64):
                 await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})  # type: ignore[operator]
@@ -159,6 +165,15 @@ async def test_a_good_client_may_take_its_time_between_requests(server: SlowServ
         for _ in range(3):
             assert len((await client.get(f"http://127.0.0.1:{server.port}/")).content) == 64 * 65536
             await asyncio.sleep(0.8)
+
+
+async def test_a_live_socket_outlives_the_deadline_of_requests(server: SlowServer) -> None:
+    async with connect(f"ws://127.0.0.1:{server.port}/") as socket:
+        for text in ("now", "later"):
+            await socket.send(text)
+            assert await socket.recv() == text
+            await asyncio.sleep(1.0)
+        assert socket.close_code is None
 
 
 async def test_slow_clients_push_each_other_out_and_not_the_good_one(server: SlowServer) -> None:
