@@ -71,7 +71,8 @@ def main() -> None:
             picture = take(page_address(demo))
         finally:
             demo.send_signal(signal.SIGINT)
-    few = picture.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    # Not by the median cut: it gives all colours to the greys and none to the small green dot of the state.
+    few = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     few.save(arguments.out, optimize=True)
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1000:.0f} kB")
 
