@@ -56,6 +56,7 @@ def pictures(seed: int) -> Iterator[np.ndarray]:
         yield np.roll(base, n, axis=1) + np.uint16(n % 1000)
 
 
+@pytest.mark.timeout(300)
 def test_acquire_is_killed_twenty_times_and_no_frame_is_missing(tmp_path: Path) -> None:
     # Five restarts within 60 s are the supervisor's limit, so the kills are spread over four services, one data folder
     # and one session each.
