@@ -53,8 +53,11 @@ def take(address: str) -> Image.Image:
         wait_for_pictures(page, PICTURES)
         page.mouse.move(0.71 * SIZE["width"], 0.4 * SIZE["height"])  # a value and its uncertainty are read
         page.wait_for_timeout(600)
+        amiss = page.locator("#problems li").all_inner_texts()
         shot = page.screenshot()
         browser.close()
+    if amiss:
+        raise SystemExit(f"Not a picture to show; try again on a quiet machine: {' '.join(amiss)}")
     return Image.open(io.BytesIO(shot)).convert("RGB")
 
 
