@@ -10,12 +10,13 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 import zmq
 
 from scanmend.acquire.problems import Problems
 from scanmend.acquire.session import Session
 from scanmend.settings import Settings
-from scanmend.wire.messages import NackCode, ServiceMessage, encode
+from scanmend.wire.messages import Nack, NackCode, Refuse, ServiceMessage, encode
 
 
 class Posted(Enum):
@@ -75,7 +76,9 @@ class Context:
         )
 
     def send(self, peer: bytes | None, message: ServiceMessage) -> Posted:
-        """Send a control message."""
+        """Send a control message; a reason that repeats what a client sent is cut to what people read."""
+        if isinstance(message, (Nack, Refuse)):
+            message = msgspec.structs.replace(message, reason=message.reason[:600], mend=message.mend[:600])
         return self.send_bytes(peer, encode(message))
 
     def send_bytes(self, peer: bytes | None, data: bytes) -> Posted:
