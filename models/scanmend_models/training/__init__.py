@@ -1,0 +1,1 @@
+"""Training: configuration, losses, checkpoints, and the loop that `python -m scanmend_models.train` runs."""
