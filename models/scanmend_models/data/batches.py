@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from scanmend_models.data.exposures import Example, ExposureConfig, expose, log_uniform
-from scanmend_models.data.pictures import draw, read_micrographs
+from scanmend_models.data.pictures import Use, draw, read_micrographs
 
 Picture = NDArray[np.float32]
 
@@ -57,7 +57,7 @@ class Pictures:
     def __init__(self, config: DataConfig, seed: int) -> None:
         self._config, self._seed = config, seed
         self._drawn: dict[int, NDArray[np.float16]] = {}
-        real = read_micrographs(Path(config.micrographs), held_out=False) if config.micrographs else ()
+        real = read_micrographs(Path(config.micrographs), Use.TRAINING) if config.micrographs else ()
         by_group: dict[str, list[Picture]] = {}
         for one in real:
             by_group.setdefault(one.group, []).append(one.image)

@@ -12,7 +12,7 @@ from scanmend.errors import InvalidInput
 from scanmend_models.data import geometry
 from scanmend_models.data.batches import Batches, DataConfig, Pictures, make_batch
 from scanmend_models.data.exposures import Camera, ExposureConfig, expose
-from scanmend_models.data.pictures import KINDS, draw, is_held_out, read_micrographs
+from scanmend_models.data.pictures import KINDS, Use, draw, read_micrographs, use_of
 
 SMALL = DataConfig(batch=3, patch_px=32, drawn_side_px=64, pool=2, renew_every=2)
 
@@ -86,23 +86,23 @@ def test_a_batch_is_the_same_whoever_made_the_ones_before():
 
 def test_the_split_of_micrographs_goes_by_group_and_noisy_ones_are_averaged(tmp_path):
     rows = ["file,group,noise_rel"]
-    for number in range(12):
+    for number in range(24):
         picture = np.random.default_rng(number).random((400, 400)).astype(np.float32)
         tifffile.imwrite(tmp_path / f"{number}.tif", picture)
         rows.append(f"{number}.tif,group{number // 2},{0.01 if number % 2 else 0.039}")
     (tmp_path / "manifest.csv").write_text("\n".join(rows))
-    held, kept = (list(read_micrographs(tmp_path, held_out=side)) for side in (True, False))
-    assert {one.group for one in held}.isdisjoint(one.group for one in kept)
-    assert held and all(is_held_out(one.group) and one.image.shape == (400, 400) for one in held)
+    kept, *others = (list(read_micrographs(tmp_path, use)) for use in Use)
+    for use, pictures in zip((Use.CALIBRATION, Use.EVALUATION), others, strict=True):
+        assert pictures and all(use_of(one.group) is use and one.image.shape == (400, 400) for one in pictures)
     assert {one.image.shape for one in kept} == {(400, 400), (200, 200)}
-    assert all(one.noise <= 0.03 for one in (*held, *kept))
+    assert all(use_of(one.group) is Use.TRAINING and one.noise <= 0.02 for one in kept)
     with pytest.raises(InvalidInput, match=r"manifest\.csv"):
-        list(read_micrographs(tmp_path / "nothing", held_out=True))
+        list(read_micrographs(tmp_path / "nothing", Use.TRAINING))
 
 
 def test_batches_take_real_pictures_where_there_are_some(tmp_path):
     tifffile.imwrite(tmp_path / "0.tif", np.linspace(0, 1, 200 * 200, dtype=np.float32).reshape(200, 200))
-    group = next(name for name in (f"g{n}" for n in range(9)) if not is_held_out(name))
+    group = next(name for name in (f"g{n}" for n in range(9)) if use_of(name) is Use.TRAINING)
     (tmp_path / "manifest.csv").write_text(f"file,group,noise_rel\n0.tif,{group},0.001\n")
     config = dataclasses.replace(SMALL, micrographs=str(tmp_path), real_share=1.0)
     assert Pictures(config, 1).pick(np.random.default_rng(0), 0).shape == (200, 200)

@@ -75,7 +75,8 @@ def test_training_makes_the_error_smaller():
 def test_a_killed_run_leaves_a_whole_checkpoint(tmp_path):
     config = tmp_path / "tiny.toml"
     config.write_text(
-        'name = "tiny"\nworkers = 0\nsave_every_s = 0.0\n[data]\nbatch = 2\npatch_px = 32\ndrawn_side_px = 64\npool = 2\n'
+        'name = "tiny"\nworkers = 0\nsave_every_s = 0.0\n'
+        "[data]\nbatch = 2\npatch_px = 32\ndrawn_side_px = 64\npool = 2\n"
         "[network]\nchannels = 4\nlevels = 2\nfull_channels = 4\n"
     )
     command = [sys.executable, "-m", "scanmend_models.train", str(config), "--folder", str(tmp_path), "--threads", "1"]

@@ -1,7 +1,8 @@
 """Real micrographs that are quiet enough to be a truth, and which of them training never sees.
 
 A folder of pictures with a `manifest.csv` of the columns `file`, `group` and `noise_rel` (noise over the range).
-Pictures of one source look alike, so the split goes by group, never by file.
+Pictures of one source look alike, so the split goes by group, never by file. A model is trained on some groups, its
+standard deviation is calibrated on others, and all its figures come from the rest.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import csv
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,9 @@ from scanmend_sim.specimens.files import read_picture
 Picture = NDArray[np.float32]
 
 QUIET = 0.02
-"""Most noise over the range that a truth may have."""
+"""Most noise over the range that a truth for training may have."""
+QUIET_ENOUGH = 0.03
+"""The same for calibration and evaluation."""
 MOST_REDUCED = 4
 """Noisier pictures are averaged over up to so many pixels a side."""
 LEAST_SIDE_PX = 192
@@ -41,17 +45,26 @@ class Micrograph:
     """Noise over the range, after averaging."""
 
 
-def is_held_out(group: str) -> bool:
-    """Whether the pictures of a group are for evaluation only: half of the groups, by a hash of the name."""
-    return zlib.crc32(group.encode()) % 2 == 0
+class Use(StrEnum):
+    """What the pictures of a group are for."""
+
+    TRAINING = "training"
+    CALIBRATION = "calibration"
+    EVALUATION = "evaluation"
 
 
-def read_micrographs(folder: Path, *, held_out: bool) -> Iterator[Micrograph]:
-    """Read the quiet pictures of one side of the split; those for evaluation are never averaged.
+def use_of(group: str) -> Use:
+    """What a group is for, by a hash of its name: half of the groups for training, a quarter each for the rest."""
+    number = zlib.crc32(group.encode()) % 4
+    return Use.TRAINING if number % 2 else Use.CALIBRATION if number == 0 else Use.EVALUATION
+
+
+def read_micrographs(folder: Path, use: Use) -> Iterator[Micrograph]:
+    """Read the quiet pictures for one use; only those for training are averaged to make them quiet.
 
     Args:
         folder: Pictures and their `manifest.csv`.
-        held_out: Which side.
+        use: Which side of the split.
 
     Raises:
         InvalidInput: There is no manifest in the folder.
@@ -65,14 +78,17 @@ def read_micrographs(folder: Path, *, held_out: bool) -> Iterator[Micrograph]:
     with manifest.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
     for row in rows:
-        if is_held_out(row["group"]) != held_out or not row["noise_rel"]:
+        if use_of(row["group"]) is not use or not row["noise_rel"]:
             continue
         noise = float(row["noise_rel"])
-        factor = 1 if held_out else max(1, int(np.ceil(noise / QUIET)))
-        if noise / factor > QUIET * (1.5 if held_out else 1.0) or factor > MOST_REDUCED:
+        if use is Use.TRAINING:
+            factor, most = max(1, int(np.ceil(noise / QUIET))), QUIET
+        else:
+            factor, most = 1, QUIET_ENOUGH
+        if noise / factor > most or factor > MOST_REDUCED:
             continue
         image = reduced(stretched(read_picture(folder / row["file"])), factor)
-        if min(image.shape) >= LEAST_SIDE_PX or held_out:
+        if min(image.shape) >= LEAST_SIDE_PX:
             yield Micrograph(Path(row["file"]).stem, row["group"], stretched(image), noise / factor)
 
 
