@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ import msgspec
 import pytest
 
 from in_thread import FIELD, AcquireInThread, Peer, frame_parts, hello, plan_message
-from scanmend.field import Channel, Field
+from scanmend.field import Field
 from scanmend.plan import Points, ScanPlan
-from scanmend.wire.messages import Ack, Delivery, End, Nack, Receipt, Refuse, Welcome, encode
+from scanmend.wire.messages import Ack, Delivery, End, Mode, Nack, Receipt, Refuse, Welcome, encode
 
 
 @pytest.fixture
@@ -184,17 +183,30 @@ def test_a_frame_that_comes_after_the_last_word_does_not_keep_a_session_from_its
         assert peer.hear(Receipt, timeout_s=8.0).gaps == 1
 
 
-def test_a_recorded_session_that_finds_no_shared_memory_waits_for_the_next_start(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    with AcquireInThread(data) as first, Peer(first.address) as peer:
-        opened(peer, record=True, field=Field(shape=(512, 512), pixel_size_nm=1.0))
-        first.acquire._ask_all_to_stop = lambda: None  # type: ignore[method-assign]  # noqa: SLF001
-        # Leave as a killed process would: without a receipt.
-        for session in first.acquire._context.sessions.values():  # noqa: SLF001
-            while session.journal is not None and session.journal.durable_index < 0:
-                time.sleep(0.01)
-            peer.hear  # noqa: B018
-        shutil.copytree(data, tmp_path / "copy")
-    with AcquireInThread(tmp_path / "copy", shared_bytes=1 << 20) as second, Peer(second.address) as peer:
-        assert [problem.code for problem in second.status().problems] == ["not_resumed"]
-        opened(peer, name="other", session_id=8, channels=(Channel(name="A", dtype="uint8"),))
+def left_behind(folder: Path, copy: Path, **changes: Any) -> None:
+    """Recordings as a killed service leaves them: a session with a durable frame and no receipt."""
+    with AcquireInThread(folder) as acquire, Peer(acquire.address) as peer:
+        opened(peer, record=True, **changes)
+        peer.say(*frame_parts())
+        while peer.hear(Ack).durable_upto != 1:
+            pass
+        shutil.copytree(folder, copy)
+
+
+def test_a_session_for_which_no_shared_memory_is_left_stops_no_start(tmp_path: Path) -> None:
+    left_behind(tmp_path / "data", tmp_path / "copy", field=Field(shape=(32, 65_536), pixel_size_nm=1.0))
+    with AcquireInThread(tmp_path / "copy", shared_bytes=1 << 20) as acquire:
+        assert [problem.code for problem in acquire.status().problems] == ["not_resumed"]
+
+
+@pytest.mark.parametrize("rescan", ["uncertainty", None])
+def test_a_proposal_that_a_killed_service_owed_is_remembered(tmp_path: Path, rescan: str | None) -> None:
+    left_behind(tmp_path / "data", tmp_path / "copy", mode=Mode.EXPOSURE, rescan=rescan)
+    with AcquireInThread(tmp_path / "copy") as acquire, Peer(acquire.address) as peer:
+        session = acquire.acquire._context.sessions[7]  # noqa: SLF001
+        assert session.proposal_owed == (rescan is not None)
+        opened(peer, record=True, mode=Mode.EXPOSURE, rescan=rescan)
+        peer.say(*frame_parts(seq=1))
+        while peer.hear(Ack).durable_upto != 2:
+            pass
+        assert not session.proposal_owed

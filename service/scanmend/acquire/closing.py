@@ -127,7 +127,7 @@ def _may_end(desk: EngineDesk, session: Session, now: int) -> bool:
     if end is None or session.ledger.unanswered or session.answers or not session.all_durable:
         return False
     waited = now - end.asked_mono_ns
-    if session.ledger.missing(end.count) and waited < HOLES_NS:
+    if waited < HOLES_NS and session.ledger.awaited(end.count):
         return False
     if not session.summary_asked:
         desk.ask_summary(session)

@@ -18,6 +18,9 @@ from scanmend.acquire.session import Session
 from scanmend.settings import Settings
 from scanmend.wire.messages import Nack, NackCode, Refuse, ServiceMessage, encode
 
+MOST_WORDS = 600
+"""Characters of a reason or a mend: people read no more, and a control message holds 16 KiB."""
+
 
 class Posted(Enum):
     """What became of a message to a client."""
@@ -69,16 +72,23 @@ class Context:
         session: str = "",
         level: Literal["warning", "error"] = "error",
     ) -> None:
-        """Put something on the operator's list."""
+        """Put something on the operator's list; a text that repeats what a client sent is cut."""
         now = self.clock.mono_ns() / 1e9
         self.problems.raise_(
-            code, text, now_mono_s=now, now_unix_ns=self.clock.unix_ns(), mend=mend, session=session, level=level
+            code,
+            text[:MOST_WORDS],
+            now_mono_s=now,
+            now_unix_ns=self.clock.unix_ns(),
+            mend=mend[:MOST_WORDS],
+            session=session,
+            level=level,
         )
 
     def send(self, peer: bytes | None, message: ServiceMessage) -> Posted:
         """Send a control message; a reason that repeats what a client sent is cut to what people read."""
         if isinstance(message, (Nack, Refuse)):
-            message = msgspec.structs.replace(message, reason=message.reason[:600], mend=message.mend[:600])
+            short = {"reason": message.reason[:MOST_WORDS], "mend": message.mend[:MOST_WORDS]}
+            message = msgspec.structs.replace(message, **short)
         return self.send_bytes(peer, encode(message))
 
     def send_bytes(self, peer: bytes | None, data: bytes) -> Posted:
@@ -104,6 +114,10 @@ MENDS: dict[NackCode, tuple[str, str]] = {
     NackCode.UNKNOWN_PLAN: (
         "The frame names a plan that was not sent.",
         "Send the PLAN before its first frame, then the frame again.",
+    ),
+    NackCode.BAD_PLAN: (
+        "The frame names a plan that was refused.",
+        "Mend the plan, send it under another id, and number its frames anew.",
     ),
     NackCode.BEYOND_PLAN: (
         "The frame has points that its plan does not have.",

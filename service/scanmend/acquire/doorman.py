@@ -91,6 +91,7 @@ def readmit(context: Context, resumed: Resumed) -> Session:
         plans=resumed.plans,
         proposals=resumed.proposals,
         proposals_made=resumed.proposals_made,
+        proposal_owed=resumed.proposal_owed,
         executed=resumed.executed,
     )
     context.sessions[session.id] = session
@@ -159,6 +160,9 @@ def _take_up(context: Context, session: Session, hello: Hello, peer: bytes) -> S
             "This session id belongs to a session with another name, field or channels.",
             "Draw a new random session_id for a new session.",
         )
+    if hello.held_from > session.ledger.received_upto + MOST_FORGOTTEN:
+        return _refuse(RefuseCode.MALFORMED, f"held_from is {hello.held_from}.", "Open a new session.")
+    session.ledger.forget(hello.held_from)
     session.peer = peer
     session.heard_mono_ns = context.clock.mono_ns()
     if session.state is SessionState.DETACHED:

@@ -18,6 +18,7 @@ from scanmend.acquire.context import MENDS, Context
 from scanmend.acquire.engine_line import EngineLine, Gone, proposal_of
 from scanmend.acquire.jobs import Job, Picture
 from scanmend.acquire.session import Session, SessionState
+from scanmend.errors import InvalidInput
 from scanmend.ipc import SlotRing
 from scanmend.ipc.engine_link import (
     CloseSession,
@@ -325,10 +326,14 @@ class EngineDesk:
         session = self.context.sessions.get(proposal.session_id)
         if session is None or session.state in (SessionState.ENDING, SessionState.ENDED):
             return
+        session.proposal_owed = False
+        try:
+            session.record(EntryKind.PROPOSAL, proposal.proposal_id, encode_wire(proposal))
+        except InvalidInput as error:
+            self.context.problem("proposal_not_recorded", error.message, mend=error.mend, session=session.name)
+            return
         session.proposals[proposal.proposal_id] = proposal
         session.proposals_made += 1
-        session.proposal_owed = False
-        session.record(EntryKind.PROPOSAL, proposal.proposal_id, encode_wire(proposal))
         answer_proposal(self.context, session, proposal)
 
 

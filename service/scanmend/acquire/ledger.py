@@ -42,8 +42,8 @@ class Ledger:
     The numbers below `received_upto` cost 8 bytes each; only those beyond a hole cost more.
 
     Args:
-        begin: The first number that can still come; those below are missing for good. More than 0 where a service that
-            was started anew takes up a session that was not recorded.
+        begin: The first number that can still come; those below are forgotten. More than 0 where a service that was
+            started anew takes up a session that was not recorded.
     """
 
     begin: int = 0
@@ -63,6 +63,8 @@ class Ledger:
     live_dropped: int = 0
     _checksums: array[int] = field(default_factory=lambda: array("Q"))
     _ahead: dict[int, int] = field(default_factory=dict)
+    _forgotten: list[tuple[int, int]] = field(default_factory=list)
+    """Ranges `(first, last + 1)` below `received_upto` that never came and that the client cannot send any more."""
     _rejected: set[int] = field(default_factory=set)
     _durable_upto: int = 0
     _durable_ahead: set[int] = field(default_factory=set)
@@ -71,8 +73,7 @@ class Ledger:
     """Received frames that never will be durable."""
 
     def __post_init__(self) -> None:
-        self._checksums.frombytes(bytes(8 * self.begin))
-        self._durable_upto = self.begin
+        self.forget(self.begin)
 
     # What has come --------------------------------------------------------------------------------------------------
 
@@ -119,8 +120,22 @@ class Ledger:
         self.dropped_by_client += dropped_before
         self._advance_durable()
 
+    def forget(self, upto: int) -> None:
+        """The client holds no frame below a number any more: those of them that have not come are missing for good."""
+        for first, last in [*self.holes(), (self.highest, upto)]:
+            last = min(last, upto)
+            if first >= last:
+                continue
+            self._forgotten.append((first, last))
+            self._checksums.frombytes(bytes(8 * (last - first)))
+            self._close_up()
+        self._advance_durable()
+
     def _note(self, seq: int, payload_xxh3: int) -> None:
         self._ahead[seq] = payload_xxh3
+        self._close_up()
+
+    def _close_up(self) -> None:
         while (following := len(self._checksums)) in self._ahead:
             self._checksums.append(self._ahead.pop(following))
 
@@ -163,7 +178,11 @@ class Ledger:
             if seq in self._durable_ahead:
                 self._durable_ahead.discard(seq)
             elif seq not in self._rejected:
-                return
+                behind = next((last for first, last in self._forgotten if first == seq), None)
+                if behind is None:
+                    return
+                self._durable_upto = behind
+                continue
             self._durable_upto += 1
 
     # The end --------------------------------------------------------------------------------------------------------
@@ -184,8 +203,12 @@ class Ledger:
 
     def missing(self, count: int) -> list[tuple[int, int]]:
         """Every missing range `(first, last + 1)` of numbers 0 to `count - 1`."""
-        ranges = [(0, min(self.begin, count))] if self.begin and count else []
-        ranges += [hole for hole in self.holes() if hole[0] < count]
+        forgotten = [(first, min(last, count)) for first, last in self._forgotten if first < count]
+        return forgotten + self.awaited(count)
+
+    def awaited(self, count: int) -> list[tuple[int, int]]:
+        """Those of the missing ranges that can still come."""
+        ranges = [hole for hole in self.holes() if hole[0] < count]
         if self.highest < count:
             ranges.append((self.highest, count))
         return ranges

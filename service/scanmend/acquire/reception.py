@@ -13,9 +13,10 @@ from scanmend.acquire.doorman import greeting, refuse_error, welcome
 from scanmend.acquire.engine_desk import EngineDesk
 from scanmend.acquire.jobs import Job
 from scanmend.acquire.ledger import Verdict
-from scanmend.acquire.session import EndAsked, Session, SessionState
+from scanmend.acquire.session import MOST_BAD_PLANS, EndAsked, Session, SessionState
 from scanmend.errors import (
     ChecksumMismatch,
+    InvalidInput,
     OversizeMessage,
     PlanError,
     ProtocolError,
@@ -37,8 +38,16 @@ from scanmend.wire.messages import (
 
 log = logging.getLogger(__name__)
 
-REJECTS = frozenset({NackCode.DTYPE, NackCode.BEYOND_PLAN, NackCode.OVERSIZE, NackCode.RECORDING_FAILED})
+REJECTS = frozenset(
+    {NackCode.DTYPE, NackCode.BEYOND_PLAN, NackCode.OVERSIZE, NackCode.BAD_PLAN, NackCode.RECORDING_FAILED}
+)
 """With these a frame is rejected for good: its number counts as rejected in the receipt."""
+
+ANY_SIZE = 1 << 62
+"""A frame's size is judged by its session, which counts it."""
+
+MOST_FRAMES = 1 << 48
+"""Most frames that END may name, sent or dropped: a thousand a second for nine thousand years, and sums that fit."""
 
 
 @dataclass(slots=True)
@@ -139,15 +148,20 @@ class Reception:
             return
         try:
             message.plan.validate(session.hello.field)
-        except PlanError as error:
+            recorded = session.record(EntryKind.PLAN, message.plan_id, data)
+        except (PlanError, InvalidInput) as error:
             self._bad_plan(session, message, error.message, error.mend)
             return
-        session.record(EntryKind.PLAN, message.plan_id, data)
+        if not recorded:
+            return  # its frames are answered unknown_plan; the client sends both again
+        session.bad_plans.discard(message.plan_id)
         message.plan.forget_pixels()
         session.plans[message.plan_id] = message.plan
         self.desk.tell_plan(session, message.plan_id, message.plan)
 
     def _bad_plan(self, session: Session, message: Plan, reason: str, mend: str) -> None:
+        if message.plan_id not in session.plans and len(session.bad_plans) < MOST_BAD_PLANS:
+            session.bad_plans.add(message.plan_id)
         nack = Nack(session_id=session.id, code=NackCode.BAD_PLAN, reason=reason, mend=mend, plan_id=message.plan_id)
         self.context.problem("bad_plan", reason, mend=mend, session=session.name, level="warning")
         self.context.send(session.peer, nack)
@@ -159,7 +173,7 @@ class Reception:
         if header_bytes[:4] != FRAME_MAGIC:
             self._junk(peer, NackCode.MALFORMED, "Two parts that are not a FRAME.", "Send header and samples.")
             return
-        header = FrameHeader.unpack(header_bytes, max_payload_bytes=self.context.settings.max_frame_bytes)
+        header = FrameHeader.unpack(header_bytes, max_payload_bytes=ANY_SIZE)
         session = self._greeted(header.session_id)
         if session is None:
             reason, mend = MENDS[NackCode.NO_SESSION]
@@ -180,7 +194,7 @@ class Reception:
         """Why a frame is not taken now; None where it is."""
         if verdict is Verdict.CONFLICT:
             return NackCode.CONFLICT
-        if session.state is SessionState.ENDED:
+        if session.summary_asked:  # the engine has let go of it, and its account is being written
             return NackCode.ENDED
         if session.recording_failed is not None:
             return NackCode.RECORDING_FAILED
@@ -249,6 +263,15 @@ class Reception:
         if session.receipt is not None:
             if session.state is SessionState.ENDED:
                 self.context.send(session.peer, session.receipt)
+            return
+        if message.count > MOST_FRAMES or message.dropped > MOST_FRAMES:
+            nack = Nack(
+                session_id=session.id,
+                code=NackCode.MALFORMED,
+                reason=f"END has the count {message.count} and {message.dropped} dropped; nothing can count so far.",
+                mend="Give the number of frames of the session.",
+            )
+            self.context.send(session.peer, nack)
             return
         before = session.end
         if before is not None and before.count == message.count:

@@ -59,6 +59,8 @@ class Resumed:
     proposals: dict[int, Proposal]
     """Those that the client has not answered."""
     proposals_made: int
+    proposal_owed: bool
+    """Whether a pass is complete, and nothing came after it: neither a frame nor a proposal."""
     executed: dict[str, int]
     damage: str
 
@@ -174,6 +176,7 @@ def resume(settings: Settings, folder: Path, path: Path) -> Resumed:
         plans=reading.plans,
         proposals=reading.proposals,
         proposals_made=reading.proposals_made,
+        proposal_owed=reading.owed and reading.hello.rescan is not None,
         executed=reading.executed,
         damage=damage,
     )
@@ -191,6 +194,7 @@ class _Reading:
     frames: list[int] = field(default_factory=list)
     proposals: dict[int, Proposal] = field(default_factory=dict)
     proposals_made: int = 0
+    owed: bool = False
     executed: dict[str, int] = field(default_factory=dict)
 
     def take(self, entry: Entry, head: memoryview, tail: memoryview) -> None:
@@ -219,6 +223,7 @@ class _Reading:
         if isinstance(message, Proposal):
             self.proposals[message.proposal_id] = message
             self.proposals_made += 1
+            self.owed = False
 
     def _frame(self, header: FrameHeader) -> None:
         if self.ledger.judge(header.seq, header.payload_xxh3) is not Verdict.NEW:
@@ -226,3 +231,4 @@ class _Reading:
         self.ledger.take(header.seq, header.payload_xxh3, header.dropped_before)
         self.ledger.dropped["service_restarted"] += 1
         self.frames.append(header.seq)
+        self.owed = header.end_of_pass

@@ -40,6 +40,10 @@ from scanmend.wire.messages import (
 log = logging.getLogger(__name__)
 
 
+MOST_BAD_PLANS = 1024
+"""Refused plans that are remembered; the frames of others are answered as if their plan had not come."""
+
+
 class SessionState(StrEnum):
     """Where a session is in its life; the diagram is at the top of the module."""
 
@@ -89,6 +93,8 @@ class Session:
     heard_mono_ns: int = 0
     ledger: Ledger = field(default_factory=Ledger)
     plans: dict[int, ScanPlan] = field(default_factory=dict)
+    bad_plans: set[int] = field(default_factory=set)
+    """Ids of plans that were refused, `MOST_BAD_PLANS` of them at most."""
     meters: Meters = field(default_factory=Meters)
     live: Live = field(default_factory=Live)
     in_flight: InFlight = field(default_factory=InFlight)
@@ -155,7 +161,7 @@ class Session:
             return NackCode.DTYPE
         plan = self.plans.get(header.plan_id)
         if plan is None:
-            return NackCode.UNKNOWN_PLAN
+            return NackCode.BAD_PLAN if header.plan_id in self.bad_plans else NackCode.UNKNOWN_PLAN
         if header.first_point + header.points > plan.points:
             return NackCode.BEYOND_PLAN
         return None
@@ -181,17 +187,22 @@ class Session:
         self.meters.came(job.received_mono_ns, header.payload_bytes)
         self.waiting.append(job)
 
-    def record(self, kind: EntryKind, number: int, data: bytes) -> None:
-        """Put a control message into the journal, where there is one that works.
+    def record(self, kind: EntryKind, number: int, data: bytes) -> bool:
+        """Put a control message into the journal, where there is one that works; give whether it could be taken.
 
         A journal that fails just now is found out by the loop, which tells everybody; nothing is lost by not raising.
+
+        Raises:
+            InvalidInput: The message is larger than the whole queue.
         """
         if self.journal is None or self.recording_failed is not None:
-            return
+            return True
         try:
             self.journal.append(kind, number, [data])
         except RecordingError as error:
             log.error("session %s: %s", self.name, error)
+            return False
+        return True
 
     def note_durable(self) -> None:
         """Ask the journal how far it has got."""
@@ -230,7 +241,7 @@ class Session:
             self.credit_until = granted
         self.ack_due = False
         # Once the count is known, frames missing at the very end are missing too.
-        missing = iter(self.ledger.missing(self.end.count)) if self.end is not None else self.ledger.holes()
+        missing = iter(self.ledger.awaited(self.end.count)) if self.end is not None else self.ledger.holes()
         return Ack(
             session_id=self.id,
             received_upto=self.ledger.received_upto,

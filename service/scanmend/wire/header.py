@@ -6,6 +6,7 @@ are recognised as such before a single size in them is believed.
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
@@ -24,6 +25,8 @@ RESTORED_MAGIC = b"SMRS"
 _FRAME = struct.Struct("<4sBBHQQIIIIHBBIQQQ4x")
 _RESTORED = struct.Struct("<4sBBHQQIIIBBHQQQQQdffIf32s32s24sQQ4x")
 _CHECK = struct.Struct("<I")
+
+MOST_FLOAT32 = (2.0 - 2.0**-23) * 2.0**127
 
 FRAME_HEADER_BYTES = _FRAME.size + _CHECK.size
 """Size of a FRAME header: 80 bytes."""
@@ -91,6 +94,11 @@ def xxh3(data: bytes | memoryview) -> int:
 def _short(text: str, size: int) -> bytes:
     """UTF-8 of a text, cut between two characters."""
     return text.encode()[:size].decode(errors="ignore").encode()
+
+
+def _as_float32(value: float) -> float:
+    """A number as a float32 can hold it: beyond its range, infinity."""
+    return value if abs(value) <= MOST_FLOAT32 or value != value else math.copysign(math.inf, value)
 
 
 def _seal(packed: bytes) -> bytes:
@@ -321,10 +329,10 @@ class RestoredHeader:
                 self.restore_ns,
                 self.service_ns,
                 self.dose_e_per_nm2,
-                self.sigma_mean,
-                self.coverage,
+                _as_float32(self.sigma_mean),
+                _as_float32(self.coverage),
                 0,
-                self.electrons_per_unit,
+                _as_float32(self.electrons_per_unit),
                 self.model_sha256,
                 _short(self.model, 32),
                 _short(self.provider, 24),

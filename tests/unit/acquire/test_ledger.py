@@ -19,7 +19,7 @@ class Model:
     """What a ledger is, without any cleverness."""
 
     def __init__(self, begin: int) -> None:
-        self.begin = begin
+        self.forgotten = set(range(begin))
         self.received: dict[int, int] = {}
         self.rejected: dict[int, int] = {}
         self.durable: set[int] = set()
@@ -31,10 +31,15 @@ class Model:
         return self.received | self.rejected
 
     def first_missing(self, members: set[int]) -> int:
-        return next(n for n in range(self.begin, self.begin + len(members) + 1) if n not in members)
+        return next(n for n in range(1000) if n not in members and n not in self.forgotten)
+
+    @property
+    def upto(self) -> int:
+        """One more than the highest number that is settled or seen."""
+        return max(self.forgotten | set(self.seen), default=-1) + 1
 
     def holes(self) -> list[int]:
-        return [n for n in range(self.begin, max(self.seen, default=-1)) if n not in self.seen]
+        return [n for n in range(self.upto) if n not in self.seen and n not in self.forgotten]
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -51,9 +56,12 @@ class LedgerMachine(RuleBasedStateMachine):
         reject=st.booleans(),
     )
     def frame(self, offset: int, checksum: int, dropped: int, reject: bool) -> None:
-        seq = self.model.begin + offset
+        seq = offset
         verdict = self.ledger.judge(seq, checksum)
-        if seq not in self.model.seen:
+        if seq in self.model.forgotten:  # too late: the account has it as missing
+            assert verdict is Verdict.CONFLICT
+            self.model.conflicts += 1
+        elif seq not in self.model.seen:
             assert verdict is Verdict.NEW
             if reject:
                 self.ledger.reject(seq, checksum, "dtype", dropped)
@@ -68,6 +76,11 @@ class LedgerMachine(RuleBasedStateMachine):
         else:
             assert verdict is Verdict.CONFLICT
             self.model.conflicts += 1
+
+    @rule(upto=st.integers(0, 45))
+    def forget(self, upto: int) -> None:
+        self.ledger.forget(upto)
+        self.model.forgotten |= {n for n in range(upto) if n not in self.model.seen}
 
     @precondition(lambda self: set(self.model.received) - self.model.durable)
     @rule(data=st.data())
@@ -100,7 +113,8 @@ class LedgerMachine(RuleBasedStateMachine):
         assert ledger.durable_upto == model.first_missing(model.durable | set(model.rejected))
         assert [n for first, last in ledger.holes() for n in range(first, last)] == model.holes()
         assert (ledger.received, ledger.durable) == (len(model.received), len(model.durable))
-        assert ledger.seen == model.begin + len(model.seen)
+        assert ledger.seen == len(model.forgotten) + len(model.seen)
+        assert ledger.highest == model.upto
         assert ledger.rejected.total() == len(model.rejected)
         assert (ledger.duplicates, ledger.conflicts) == (model.duplicates, model.conflicts)
         assert ledger.unanswered == len(model.received) - len(model.outcomes)
@@ -109,9 +123,12 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def balances_when_all_is_accounted_for(self) -> None:
         model = self.model
-        count = max(model.seen, default=model.begin - 1) + 3
+        count = model.upto + 3
         gaps = count - len(model.seen)
-        assert sum(last - first for first, last in self.ledger.missing(count)) == gaps
+        missing = [n for first, last in self.ledger.missing(count) for n in range(first, last)]
+        assert missing == [n for n in range(count) if n not in model.seen]
+        awaited = {n for first, last in self.ledger.awaited(count) for n in range(first, last)}
+        assert awaited == set(missing) - model.forgotten and len(missing) == gaps
         durable = self.ledger.balances(count, model.dropped_before, recorded=True)
         received = self.ledger.balances(count, model.dropped_before, recorded=False)
         answered = len(model.outcomes) == len(model.received)

@@ -111,6 +111,14 @@ def test_long_names_are_cut_between_characters():
     assert (back.model, back.provider) == ("ä" * 16, "x" + "€" * 7)
 
 
+@pytest.mark.parametrize(("value", "read"), [(1e40, float("inf")), (-1e300, float("-inf")), (3e38, 3e38)])
+def test_a_gain_beyond_a_float32_is_as_far_as_one_goes(value: float, read: float) -> None:
+    header = RestoredHeader(session_id=1, seq=0, pass_index=0, shape=(1, 1), dtype="float32", flags=RestoredFlag(0),
+                            electrons_per_unit=value, sigma_mean=value, estimate_xxh3=0)  # fmt: skip
+    back = RestoredHeader.unpack(header.pack())
+    assert (back.electrons_per_unit, back.sigma_mean) == (pytest.approx(read), pytest.approx(read))
+
+
 def reseal(data: bytearray) -> bytes:
     """As a peer with bad intentions would: the check is right again."""
     return bytes(data[:-4]) + struct.pack("<I", xxh3(bytes(data[:-4])) & 0xFFFFFFFF)
