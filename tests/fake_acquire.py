@@ -54,6 +54,7 @@ class FakeAcquire(threading.Thread):
         self.refuse: console.Refused | None = None
         self.boot_id = time.time_ns()
         self.dose = 12.5
+        self.caution: str | None = None
         self.missing, self.states = 0, dict.fromkeys(sessions, "open")
         self.pictured: int | None = None
         """Frames from this number on are passed through and make no picture, as sparse ones do."""
@@ -198,6 +199,7 @@ class FakeAcquire(threading.Thread):
             provider="CPUExecutionProvider",
             coverage=0.2,
             sigma_mean=0.8,
+            caution=self.caution,
             paused="",
             proposal=None,
         )
@@ -221,6 +223,7 @@ class FakeAcquire(threading.Thread):
             sha256=MODEL.sha256,
             coverage=0.2,
             sigma_mean=0.8,
+            caution=self.caution,
             dose_e_per_nm2=self.dose,
             frames_included=1,
             latency_ms=13.0,

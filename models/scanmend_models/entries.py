@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from torch import nn
 
@@ -31,6 +32,8 @@ class Entry:
     trained_on: str
     card: str
     licence: str = "BSD-3-Clause"
+    more: dict[str, Any] = field(default_factory=dict)
+    """Further fields of the manifest: rank, network, training, calibration, domain."""
 
 
 IDENTITY = Entry(
@@ -77,4 +80,5 @@ What it invents: nothing but smooth transitions between samples; soft blotches w
 """,
 )
 
-ENTRIES = {entry.name: entry for entry in (IDENTITY, PUSHPULL)}
+CLASSICAL = {entry.name: entry for entry in (IDENTITY, PUSHPULL)}
+"""Learned models come from the catalogue itself: `scanmend_models.learned`."""

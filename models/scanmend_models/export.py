@@ -1,4 +1,7 @@
-"""Makes the catalogue: `python -m scanmend_models.export [NAME…] [--check]`."""
+"""Makes the catalogue: `python -m scanmend_models.export [NAME…] [--check]`.
+
+A learned model is exported again from the weights in its own file; `scanmend_models.release` makes one from a training.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from scanmend.errors import ModelCorrupt, ModelFailedSelfTest, ModelNotFound, ScanmendError
-from scanmend_models.entries import ENTRIES, Entry
+from scanmend_models import learned
+from scanmend_models.entries import CLASSICAL, Entry
 from scanmend_models.execute import Run, with_onnxruntime, with_torch
 from scanmend_models.golden import ATOL, RTOL, Arrays, question, read_golden, write_golden
 from scanmend_models.onnx_files import INPUTS, OPSET, OUTPUTS, sha256, write_onnx
@@ -57,6 +61,7 @@ def manifest(entry: Entry, model: Path, golden: Path) -> dict[str, object]:
         "licence": entry.licence,
         "trained_on": entry.trained_on,
         "card": entry.card,
+        **entry.more,
     }
 
 
@@ -115,14 +120,15 @@ def main(arguments: list[str] | None = None) -> int:
     log.setLevel(logging.INFO)  # this module's words only: the exporter underneath is talkative
     log.addHandler(out)
     try:
-        for name in asked.names or sorted(ENTRIES):
-            if name not in ENTRIES:
-                raise ModelNotFound(f"There is no model {name!r}.", mend=f"Choose among {', '.join(sorted(ENTRIES))}.")
+        known = CLASSICAL | learned.entries(asked.folder)
+        for name in asked.names or sorted(known):
+            if name not in known:
+                raise ModelNotFound(f"There is no model {name!r}.", mend=f"Choose among {', '.join(sorted(known))}.")
             if asked.check:
-                log.info("%s agrees within %.1e of its range", name, check(ENTRIES[name], asked.folder))
+                log.info("%s agrees within %.1e of its range", name, check(known[name], asked.folder))
             else:
                 asked.folder.mkdir(parents=True, exist_ok=True)
-                export(ENTRIES[name], asked.folder)
+                export(known[name], asked.folder)
                 log.info("%s written to %s", name, asked.folder)
     except ScanmendError as error:
         log.error("%s", error)

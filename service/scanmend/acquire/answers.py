@@ -25,6 +25,8 @@ def answer_restored(context: Context, session: Session, job: Job, done: Done) ->
     with_sigma = done.has_sigma and session.hello.returns is Returns.ESTIMATE_SIGMA
     if with_sigma:
         flags |= RestoredFlag.HAS_SIGMA
+    if done.caution:
+        flags |= RestoredFlag.CAUTION
     now = context.clock.mono_ns()
     header = RestoredHeader(
         session_id=session.id,
@@ -191,6 +193,7 @@ def _keep_state(session: Session, done: Done) -> None:
     session.model, session.provider = done.model, done.provider
     session.coverage = finite_or_none(done.coverage)
     session.sigma_mean = finite_or_none(done.sigma_mean)
+    session.caution = done.caution
     session.dose_e_per_nm2 = finite_or_none(done.dose_e_per_nm2)
     session.dose_max_e_per_nm2 = finite_or_none(done.dose_max_e_per_nm2)
 
@@ -240,6 +243,7 @@ def _offer_live(
         sha256=done.sha256 if done is not None else "",
         coverage=finite_or_none(done.coverage) if done is not None else 1.0,
         sigma_mean=finite_or_none(done.sigma_mean) if done is not None else None,
+        caution=done.caution if done is not None else None,
         dose_e_per_nm2=finite_or_none(done.dose_e_per_nm2) if done is not None else session.dose_e_per_nm2,
         frames_included=done.frames_included if done is not None else 1,
         latency_ms=(now - job.received_mono_ns) / 1e6,

@@ -193,6 +193,7 @@ class ConsoleDesk:
             provider=session.provider,
             coverage=session.coverage,
             sigma_mean=session.sigma_mean,
+            caution=session.caution,
             paused=session.paused if session.state is SessionState.OPEN else "",
             proposal=None
             if proposal is None

@@ -121,6 +121,8 @@ class Session:
     provider: str = ""
     coverage: float | None = None
     sigma_mean: float | None = None
+    caution: str | None = None
+    """In what way the last frame was unlike those that its model was made for; see `Done.caution`."""
     credit_until: int = 0
     slots_closed: bool = False
     ack_due: bool = False

@@ -86,6 +86,9 @@ class Restored:
     electrons_per_unit: float
     """Gain that the model was given, or that was estimated; inf for noise-free samples, NaN where there is none."""
 
+    caution: bool
+    """Whether the input is unlike those that the model was made for; the service's status says in what way."""
+
 
 def read_restored(
     header: RestoredHeader,
@@ -150,4 +153,5 @@ def read_restored(
         sigma_mean=header.sigma_mean,
         coverage=header.coverage,
         electrons_per_unit=header.electrons_per_unit,
+        caution=bool(header.flags & RestoredFlag.CAUTION),
     )

@@ -39,6 +39,10 @@ class Assessment:
     sigma_mean: float
     """Mean of sigma over the field, in the units of the values."""
 
+    caution: str | None = None
+    """In what way the input is unlike those that the model was made for, in words: empty where it is like them, None
+    where nothing is known of them."""
+
 
 def assess(picture: Picture, estimate: FloatPicture, sigma: FloatPicture) -> Assessment:
     """Check a model's outputs against its inputs.

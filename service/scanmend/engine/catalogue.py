@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import re
 import stat
@@ -58,6 +59,55 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     """Largest difference of a pixel, over the range of the picture."""
 
 
+class NoiseFree(msgspec.Struct, frozen=True, kw_only=True):
+    """Factors on sigma for samples without noise, one a coverage; coverages ascend."""
+
+    coverage: tuple[float, ...]
+    factor: tuple[float, ...]
+
+
+class Noisy(msgspec.Struct, frozen=True, kw_only=True):
+    """Factors on sigma for samples with noise: a row a coverage, a column a mean number of electrons; both ascend."""
+
+    coverage: tuple[float, ...]
+    electrons: tuple[float, ...]
+    factor: tuple[tuple[float, ...], ...]
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """By what a model's standard deviation is to be multiplied, measured on pictures that it was not trained on."""
+
+    pictures: int
+    noise_free: NoiseFree
+    noisy: Noisy
+
+    def __post_init__(self) -> None:
+        """Refuse tables that do not fit together; msgspec makes a validation error of it."""
+        free, noisy = self.noise_free, self.noisy
+        for axis in (free.coverage, noisy.coverage, noisy.electrons):
+            if not axis or min(axis) <= 0 or list(axis) != sorted(set(axis)):
+                raise ValueError("coverages and electrons of the calibration must be positive and ascend")
+        shaped = len(free.factor) == len(free.coverage) and len(noisy.factor) == len(noisy.coverage)
+        if not shaped or any(len(row) != len(noisy.electrons) for row in noisy.factor):
+            raise ValueError("the factors of the calibration do not fit its coverages and electrons")
+        if any(not 0.01 < factor < 100 for row in (free.factor, *noisy.factor) for factor in row):
+            raise ValueError("a factor of the calibration is not between 0.01 and 100")
+
+    def factor(self, coverage: float, electrons: float | None) -> float:
+        """Give the factor of an exposure, between the table's points in the logarithm of both, clamped at its ends.
+
+        Args:
+            coverage: Share of sampled pixels.
+            electrons: Mean electrons of a sample; None for samples without noise.
+        """
+        at = math.log(max(coverage, 1e-9))
+        if electrons is None:
+            return float(np.interp(at, np.log(self.noise_free.coverage), self.noise_free.factor))
+        dose, axis = math.log(max(electrons, 1e-9)), np.log(self.noisy.electrons)
+        along = [float(np.interp(dose, axis, row)) for row in self.noisy.factor]
+        return float(np.interp(at, np.log(self.noisy.coverage), along))
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a model's JSON file says; what it says beyond this is for people."""
 
@@ -75,6 +125,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     gate: Gate = Gate()
     licence: str = ""
     card: str = ""
+    trained_on: str = ""
+    rank: int = 0
+    """Among learned models, the higher one makes the better picture and takes more time."""
+    calibration: Calibration | None = None
+    domain: dict[str, tuple[float, float]] = {}
+    """Range of each of `scanmend.validity.statistics` in training; empty for a model that was not trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +180,8 @@ class Catalogue:
             manifest = msgspec.json.decode(data, type=Manifest)
         except msgspec.DecodeError as error:
             raise _corrupt(name, f"its manifest cannot be read: {error}") from error
+        if any(not low <= high for low, high in manifest.domain.values()):
+            raise _corrupt(name, "a range of its domain is upside down")
         if manifest.name != name or manifest.receptive_field_px < 0:
             raise _corrupt(name, "its manifest is another model's, or has a negative receptive field")
         return manifest

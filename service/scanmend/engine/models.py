@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from scanmend.engine.catalogue import FALLBACK, Catalogue
+from scanmend.engine.choice import Choice, Option
 from scanmend.engine.restorer import AUTO, Restorer, ranked
 from scanmend.engine.tune import TUNE_SHAPE, Remembered
 from scanmend.errors import ConfigurationError, ModelError, ScanmendError
@@ -23,13 +24,19 @@ class LiveModels:
     Args:
         restorers: Those that are live, by name.
         infos: All of the catalogue, live or not.
-        default: What `auto` means here; empty where no model is live.
+        order: What `auto` may take here, the best first; empty where no model is live.
     """
 
-    def __init__(self, restorers: dict[str, Restorer], infos: list[ModelInfo], default: str) -> None:
+    def __init__(self, restorers: dict[str, Restorer], infos: list[ModelInfo], order: list[str]) -> None:
         self._restorers = restorers
         self.infos = infos
-        self.default = default
+        self.default = order[0] if order else ""
+        """What `auto` means where there is time enough."""
+        self.choice = Choice([_option(restorers[name]) for name in order])
+        self.sessions = 0
+        """Sessions that share the engine's time."""
+        for name, restorer in restorers.items():
+            self.choice.learn(name, TUNE_SHAPE[0] * TUNE_SHAPE[1], restorer.warm_ms)
 
     @classmethod
     def load(
@@ -80,13 +87,23 @@ class LiveModels:
             infos.append(restorer.info)
             log.info("model %s is live: %s in %s", name, restorer.info.provider, restorer.info.precision)
         _remember(memory, {f"{r.info.name} {r.info.sha256}": r.chosen for r in restorers.values()})
-        wanted = [preferred] if preferred != AUTO else []
-        order = [name for name in (*wanted, *ranked(found)) if name in restorers]
-        return cls(restorers, infos, order[0] if order else "")
+        order = [name for name in ranked(found) if name in restorers]
+        if preferred != AUTO and preferred in restorers:
+            order = [preferred]
+        return cls(restorers, infos, order)
 
     def get(self, name: str) -> Restorer | None:
         """The model of a name, or of `auto`; None where it is not live."""
         return self._restorers.get(self.default if name == AUTO else name)
+
+    def best_for(self, pixels: int, coverage: float, time_ms: float, present: Restorer | None) -> Restorer | None:
+        """The best model that there is time for; see `Choice.choose`. None where no model is live."""
+        if not self.choice.options:
+            return None
+        name = self.choice.choose(
+            pixels, coverage, time_ms / max(1, self.sessions), present.info.name if present is not None else ""
+        )
+        return self._restorers[name]
 
     @property
     def fallback(self) -> Restorer | None:
@@ -97,6 +114,11 @@ class LiveModels:
         """Let go of all models."""
         for restorer in self._restorers.values():
             restorer.close()
+
+
+def _option(restorer: Restorer) -> Option:
+    low, high = restorer.model.manifest.domain.get("coverage", (0.0, 1.0))
+    return Option(restorer.info.name, low, high)
 
 
 def _key(catalogue: Catalogue, name: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from scanmend.errors import ExposureError, ModelError, ModelNotFound
 from scanmend.exposure import Exposure
 from scanmend.ipc.engine_link import ModelInfo
 from scanmend.restoration import FloatPicture, Restoration
+from scanmend.validity import caution, statistics
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,8 @@ class Restorer:
         self.chosen = tune.Remembered(choice.candidate, choice.tuned_ms)
         """How it is executed, to be given to `load` again."""
         self._runtime: Runtime = choice.runtime
+        self.warm_ms = 0.0
+        """Time of one run after `warm_up`, on a field of its shape."""
         info, manifest = choice.runtime.info, model.manifest
         self.info = ModelInfo(
             name=manifest.name,
@@ -144,7 +148,26 @@ class Restorer:
             run_tiled(self._runtime.run, picture, estimate, sigma, overlap_px=overlap, beat=beat)
         else:
             self._runtime.run(picture, estimate, sigma)
-        return assess(picture, estimate, sigma)
+        return self._judge(picture, estimate, sigma)
+
+    def _judge(self, picture: Picture, estimate: FloatPicture, sigma: FloatPicture) -> Assessment:
+        """Check the answer, put its sigma right, and say where the input is unlike what the model was made for."""
+        manifest = self.model.manifest
+        assessment = assess(picture, estimate, sigma)
+        if manifest.calibration is None and not manifest.domain:
+            return assessment
+        found = statistics(
+            picture.values,
+            picture.weight,
+            estimate,
+            units_per_electron=picture.units_per_electron,
+            read_variance=picture.read_variance,
+        )
+        factor = 1.0
+        if manifest.calibration is not None:
+            factor = manifest.calibration.factor(found["coverage"], electrons_of(picture, found))
+            np.multiply(sigma, np.float32(factor), out=sigma)
+        return Assessment(assessment.sigma_mean * factor, caution(found, manifest.domain) if manifest.domain else None)
 
     def warm_up(self, shape: tuple[int, int]) -> None:
         """Prepare for fields of this shape, so that the first frame is not slower than the second.
@@ -152,7 +175,13 @@ class Restorer:
         Raises:
             ModelError: The runtime gave up.
         """
-        self._runtime.warm_up((min(shape[0], TILE_PX), min(shape[1], TILE_PX)))
+        shape = (min(shape[0], TILE_PX), min(shape[1], TILE_PX))
+        self._runtime.warm_up(shape)
+        flat = np.ones((3, *shape), dtype=np.float32)
+        picture = Picture(values=flat[0], weight=flat[0], units_per_electron=0.1, read_variance=0.0)
+        start = time.perf_counter()
+        self._runtime.run(picture, flat[1], flat[2])
+        self.warm_ms = 1e3 * (time.perf_counter() - start)
 
     def close(self) -> None:
         """Let go of the model's memory."""
@@ -162,14 +191,21 @@ class Restorer:
 def ranked(catalogue: Catalogue) -> list[str]:
     """The models that `auto` tries, the best first: learned, then classical; never the one that restores nothing."""
 
-    def rank(name: str) -> tuple[bool, bool, str]:
+    def rank(name: str) -> tuple[bool, int, bool, str]:
         try:
-            kind = catalogue.manifest(name).kind
+            manifest = catalogue.manifest(name)
         except ModelError:
-            kind = ""
-        return (kind != "learned", name != FALLBACK, name)
+            return (True, 0, name != FALLBACK, name)
+        return (manifest.kind != "learned", -manifest.rank, name != FALLBACK, name)
 
     return sorted((name for name in catalogue.names() if name != PASS_THROUGH), key=rank)
+
+
+def electrons_of(picture: Picture, found: Mapping[str, float]) -> float | None:
+    """Mean electrons of a sample, as far as its noise tells; None for samples without noise."""
+    if picture.units_per_electron <= 0 and picture.read_variance <= 0:
+        return None
+    return found.get("electrons", math.inf)
 
 
 def picture_of(exposure: Exposure) -> Picture:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from scanmend.engine.assess import UnusableOutput
+from scanmend.engine.assess import Assessment, UnusableOutput
 from scanmend.engine.catalogue import FALLBACK
 from scanmend.engine.exposures import InputNotFinite, SessionExposure
 from scanmend.engine.models import LiveModels
@@ -76,11 +76,14 @@ class EngineSession:
         self.plans: dict[int, ScanPlan] = {}
         self._models = models
         self._restorer = models.get(hello.model) or models.get(AUTO)
+        self._free = hello.model == AUTO
+        """Whether the engine chooses the model, frame by frame."""
         self._say = say
         self._beat = beat
         self._failures = 0
         self._proposals = Proposals(hello, run_dir)
         self._slots = SessionSlots(opening)
+        models.sessions += 1
         if opening.lost_frames:
             self.mark_incomplete()
 
@@ -148,6 +151,7 @@ class EngineSession:
 
     def close(self) -> None:
         """Let go of the rings."""
+        self._models.sessions -= 1
         self._slots.close()
 
     # The way of a frame ---------------------------------------------------------------------------------------------
@@ -161,10 +165,12 @@ class EngineSession:
             return done, None
         if self.lost:
             raise _Passed("Earlier frames of the exposure could not be rebuilt.", PassReason.EXPOSURE_LOST)
+        if self._free:
+            self._restorer = self._best_for(header)
         if self._restorer is None:
             raise _Passed("No model is live.", PassReason.NO_MODEL)
         slot = self._slots.out(work.slot_out)
-        sigma_mean, electrons_per_unit = self._restore(self._restorer, slot)
+        assessment, electrons_per_unit = self._restore(self._restorer, slot)
         if work.live and slot.raw is not None:
             self.exposure.write_raw(slot.raw)
         info = self._restorer.info
@@ -186,11 +192,12 @@ class EngineSession:
             sha256=info.sha256,
             provider=info.provider,
             electrons_per_unit=electrons_per_unit,
-            sigma_mean=sigma_mean,
+            sigma_mean=assessment.sigma_mean,
             coverage=self.exposure.coverage,
             dose_e_per_nm2=self.ledger.spent_e_per_nm2,
             dose_max_e_per_nm2=self.ledger.spent_max_e_per_nm2,
             restore_ns=time.monotonic_ns() - taken_mono_ns,
+            caution=assessment.caution,
         )
         return done, slot
 
@@ -218,13 +225,23 @@ class EngineSession:
         )
         self.exposure.add(frame, plan)
 
-    def _restore(self, restorer: Restorer, slot: OutSlot) -> tuple[float, float]:
-        """Mean of sigma, and electrons per unit of the values."""
+    def _restore(self, restorer: Restorer, slot: OutSlot) -> tuple[Assessment, float]:
+        """What the restoration says of itself, and electrons per unit of the values."""
         picture = self.exposure.picture()
+        start = time.perf_counter()
         assessment = restorer.restore_into(picture, slot.estimate, slot.sigma, beat=self._beat)
+        self._models.choice.learn(restorer.info.name, slot.estimate.size, 1e3 * (time.perf_counter() - start))
         self._failures = 0
         per_electron = picture.units_per_electron
-        return assessment.sigma_mean, (1 / per_electron if per_electron > 0 else float("inf"))
+        return assessment, (1 / per_electron if per_electron > 0 else float("inf"))
+
+    def _best_for(self, header: FrameHeader) -> Restorer | None:
+        """The best model for a frame: it should be done before the next one is scanned, and before its deadline."""
+        plan = self.plans[header.plan_id]
+        time_ms = plan.total_dwell_ns / 1e6 * header.points / max(1, plan.points)
+        if self.hello.deadline_ms:
+            time_ms = min(time_ms, self.hello.deadline_ms)
+        return self._models.best_for(self.hello.field.pixels, self.exposure.coverage, time_ms, self._restorer)
 
     def _choose(self, header: FrameHeader, sigma: FloatPicture) -> None:
         try:
@@ -274,7 +291,7 @@ class EngineSession:
         fallback, failed = self._models.fallback, self._restorer
         if self._failures < FAILURES_BEFORE_FALLBACK or failed is None or fallback is None or failed is fallback:
             return
-        self._restorer, self._failures = fallback, 0
+        self._restorer, self._failures, self._free = fallback, 0, False
         text = (
             f"Model {failed.info.name} failed {FAILURES_BEFORE_FALLBACK} times in a row "
             f"({error.message[:LONGEST_ERROR]}); "

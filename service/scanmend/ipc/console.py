@@ -87,6 +87,9 @@ class PictureInfo(_Console, frozen=True, kw_only=True):
     latency_ms: float
     """From the frame's arrival at the service until its answer was sent."""
     acquired_unix_ns: int
+    caution: str | None = None
+    """In what way the input is unlike those that the model was made for: empty where it is like them, None where
+    nothing is known of them."""
 
 
 class ProblemInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +137,8 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     coverage: float | None
     sigma_mean: float | None
+    caution: str | None
+    """In what way the last frame was unlike those that its model was made for; as in `PictureInfo`."""
     paused: str
     """Why credit is held back; empty while it flows."""
     proposal: dict[str, Any] | None

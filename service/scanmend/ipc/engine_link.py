@@ -148,6 +148,9 @@ class Done(_Link, frozen=True, kw_only=True):
     coverage: float = float("nan")
     dose_e_per_nm2: float = float("nan")
     dose_max_e_per_nm2: float = float("nan")
+    caution: str | None = None
+    """In what way the input is unlike those that the model was made for: empty where it is like them, None where
+    nothing is known of them."""
 
 
 class ProposalMade(_Link, frozen=True, kw_only=True):

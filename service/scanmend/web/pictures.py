@@ -162,6 +162,7 @@ def _message(info: PictureInfo, planes: Sequence[Plane]) -> bytes:
         "sha256": info.sha256,
         "coverage": _number(info.coverage),
         "sigma_mean": _number(info.sigma_mean),
+        "caution": info.caution,
         "dose_e_per_nm2": _number(info.dose_e_per_nm2),
         "frames_included": info.frames_included,
         "latency_ms": _number(info.latency_ms),

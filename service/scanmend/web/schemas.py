@@ -142,6 +142,11 @@ class SessionView(_View):
     picture_number: int
     coverage: float | None
     sigma_mean: float | None
+    caution: str | None = Member(
+        description="In what way the last frame was unlike those that its model was made for: empty where it was like "
+        "them, null where nothing is known of them (a classical model).",
+        examples=["0.4 % of the pixels are sampled, the model was trained on 1 % to 100 %"],
+    )
     paused: str = Member(description="Why credit is held back; empty while it flows.")
     dose: Dose
     account: AccountView

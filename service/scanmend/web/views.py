@@ -219,6 +219,7 @@ def _session(info: SessionInfo, commanded: Commanded | None) -> SessionView:
         picture_number=info.picture_number,
         coverage=_or_none(info.coverage),
         sigma_mean=_or_none(info.sigma_mean),
+        caution=info.caution,
         paused=info.paused,
         dose=Dose(
             used_e_per_nm2=_or_none(account.dose_e_per_nm2),

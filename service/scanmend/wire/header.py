@@ -63,6 +63,8 @@ class RestoredFlag(IntFlag):
     """A third part holds the standard deviation."""
     END_OF_PASS = 4
     """The pass was complete, or ended early, when this was made."""
+    CAUTION = 8
+    """The input is unlike those that the model was made for; the service's status says in what way."""
 
 
 class PassReason(IntEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from scanmend import Restorer
 from scanmend.engine.catalogue import Catalogue
+from scanmend.engine.runtimes import Picture
 from scanmend.errors import ModelCorrupt, ModelError, ModelNotFound
 
 
@@ -87,3 +89,73 @@ def test_unreadable_manifest(folder: Path, text: str) -> None:
     (folder / "pushpull.json").write_text(text)
     with pytest.raises(ModelError):
         Catalogue(folder).load("pushpull")
+
+
+CALIBRATION = {
+    "pictures": 12,
+    "noise_free": {"coverage": [0.01, 1.0], "factor": [2.0, 1.0]},
+    "noisy": {"coverage": [0.1, 1.0], "electrons": [1.0, 100.0], "factor": [[3.0, 1.0], [1.0, 0.5]]},
+}
+
+
+def rewrite(folder: Path, **changes: object) -> None:
+    path = folder / "pushpull.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    ("coverage", "electrons", "factor"),
+    [
+        (0.01, None, 2.0),
+        (0.1, None, 1.5),
+        (0.001, None, 2.0),
+        (1.0, None, 1.0),
+        (0.1, 1.0, 3.0),
+        (0.1, 10.0, 2.0),
+        (1.0, 1e9, 0.5),
+        (10**-0.5, 10.0, 1.375),
+        (1.0, 0.0, 1.0),
+    ],
+)
+def test_sigma_is_multiplied_by_what_the_table_says(
+    folder: Path, coverage: float, electrons: float | None, factor: float
+) -> None:
+    rewrite(folder, calibration=CALIBRATION)
+    calibration = Catalogue(folder).manifest("pushpull").calibration
+    assert calibration is not None and calibration.factor(coverage, electrons) == pytest.approx(factor)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"calibration": {**CALIBRATION, "noise_free": {"coverage": [1.0, 0.1], "factor": [1.0, 1.0]}}},
+        {"calibration": {**CALIBRATION, "noise_free": {"coverage": [0.1], "factor": [1.0, 1.0]}}},
+        {"calibration": {**CALIBRATION, "noise_free": {"coverage": [0.1], "factor": [0.0]}}},
+        {"calibration": {**CALIBRATION, "noisy": {"coverage": [1.0], "electrons": [], "factor": [[]]}}},
+        {"domain": {"coverage": [1.0, 0.1]}},
+    ],
+    ids=["descending", "another length", "zero", "no electrons", "upside down"],
+)
+def test_a_calibration_or_domain_that_makes_no_sense_is_not_believed(folder: Path, changes: dict[str, object]) -> None:
+    rewrite(folder, **changes)
+    with pytest.raises(ModelCorrupt):
+        Catalogue(folder).load("pushpull")
+
+
+def test_a_calibrated_model_answers_with_its_factor_and_its_caution(folder: Path) -> None:
+    plain = Restorer.load("pushpull", threads=1)
+    rewrite(folder, calibration=CALIBRATION, domain={"coverage": [0.5, 1.0], "misfit": [0.5, 2.0]})
+    calibrated = Restorer.load("pushpull", threads=1, catalogue=folder)
+    values = np.random.default_rng(0).poisson(5.0, (48, 64)).astype(np.float32)
+    for weight, caution in ((np.ones_like(values), ""), ((np.indices(values.shape)[1] % 4 == 0), "25 % of the pixels")):
+        picture = Picture(
+            values=values * weight, weight=weight.astype(np.float32), units_per_electron=1.0, read_variance=0.0
+        )
+        (one, sigma), (other, scaled) = np.empty((2, 2, *values.shape), dtype=np.float32)
+        said, nothing = calibrated.restore_into(picture, other, scaled), plain.restore_into(picture, one, sigma)
+        factor = scaled.mean() / sigma.mean()
+        assert np.array_equal(one, other) and np.allclose(scaled, factor * sigma, rtol=1e-5)
+        assert factor != pytest.approx(1.0, abs=0.05)
+        assert said.sigma_mean == pytest.approx(float(scaled.mean()), rel=1e-4)
+        assert nothing.caution is None and said.caution is not None and said.caution.startswith(caution[:4])
+        assert bool(said.caution) == bool(caution)

@@ -106,7 +106,7 @@ class Bench:
         opening = link.OpenSession(
             hello=Hello(session="s", session_id=1, field=FIELD, **hello), frames_in=infos[0], pictures_out=infos[1]
         )
-        models = LiveModels(restorers, [], "identity")
+        models = LiveModels(restorers, [], ["identity"])
         self.session = EngineSession(opening, models, self.said.append, lambda: None, folder)
         self.session.take_plan(link.PlanNotice(session_id=1, plan_id=0, data=msgspec.msgpack.encode(RASTER)))
 

@@ -9,13 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanmend.errors import ModelCorrupt, ModelFailedSelfTest
-from scanmend_models.entries import ENTRIES
+from scanmend_models import learned
+from scanmend_models.entries import CLASSICAL
 from scanmend_models.execute import with_onnxruntime, with_openvino, with_torch
 from scanmend_models.export import CATALOGUE, check, difference, main
 from scanmend_models.golden import question, read_golden
 from scanmend_models.networks.identity import Identity, IdentityConfig
 from scanmend_models.onnx_files import INPUTS, OPSET, OUTPUTS, sha256
 
+ENTRIES = CLASSICAL | learned.entries(CATALOGUE)
 NAMES = sorted(ENTRIES)
 SHIPPED = {name: with_onnxruntime(CATALOGUE / f"{name}.onnx") for name in NAMES}
 

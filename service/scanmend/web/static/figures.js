@@ -72,5 +72,9 @@ function showDose(dose, known) {
 function showModel(session) {
   const provider = (session?.provider ?? "").replace("ExecutionProvider", "");
   $("model").firstElementChild.textContent = provider ? `Model, on ${provider}` : "Model";
-  $("model").lastElementChild.replaceChildren(bold(session?.model || "–"));
+  const caution = session?.model ? session.caution : null; // null: a classical model, or none
+  const light = caution === null ? "" : small(caution ? " ▲ take care" : " ● as trained");
+  if (light) light.className = caution ? "warn" : "good";
+  $("model").lastElementChild.replaceChildren(bold(session?.model || "–"), light);
+  $("model").title = caution ? `Take care: ${caution}.` : caution === "" ? "The input is like those that it was trained on." : "";
 }

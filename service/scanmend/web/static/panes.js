@@ -99,8 +99,9 @@ export class Panes {
       } else {
         name.textContent = raw ? "Raw" : header.restored ? "Restored" : "Not restored";
         note.textContent = raw ? rawNote(header, planes.raw, this.bins)
-          : header.restored ? `by ${header.model} — estimate, not data` : `passed through, ${words(header.reason)}`;
+          : header.restored ? `by ${header.model} — estimate, not data${header.caution ? " ▲" : ""}` : `passed through, ${words(header.reason)}`;
       }
+      title.title = !raw && header.caution ? `Take care: ${header.caution}.` : "";
       side.setAttribute("aria-label", `${name.textContent} picture, ${note.textContent}`);
       const shown = this.planeOf(side);
       side.querySelector(".legend").hidden = !shown || shown.missing === null;
