@@ -35,3 +35,7 @@ class Restoration:
 
     elapsed_ms: float
     """Time that the restoration took, in milliseconds."""
+
+    caution: str | None = None
+    """In what way the exposure is unlike those that the model was made for: empty where it is like them, None where
+    nothing is known of them."""

@@ -50,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         "provider": mended.provider,
         "elapsed_ms": mended.elapsed_ms,
         "sigma_mean": float(mended.sigma.mean()),
+        "caution": mended.caution,
     }
     if arguments.json:
         print(json.dumps(about))
@@ -59,6 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"restored by {mended.model} in {mended.elapsed_ms:.0f} ms; mean sigma {about['sigma_mean']:.4g}",
             file=sys.stderr,
         )
+        if mended.caution:
+            print(f"Take care: {mended.caution}.", file=sys.stderr)
     return 0
 
 

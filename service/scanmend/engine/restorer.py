@@ -112,7 +112,7 @@ class Restorer:
         start = time.perf_counter()
         picture = picture_of(exposure)
         estimate, sigma = np.empty((2, *exposure.shape), dtype=np.float32)
-        self.restore_into(picture, estimate, sigma)
+        assessment = self.restore_into(picture, estimate, sigma)
         manifest = self.model.manifest
         return Restoration(
             image=estimate,
@@ -122,6 +122,7 @@ class Restorer:
             sha256=manifest.sha256,
             provider=self.info.provider,
             elapsed_ms=1e3 * (time.perf_counter() - start),
+            caution=assessment.caution,
         )
 
     def restore_into(
