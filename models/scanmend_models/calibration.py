@@ -16,7 +16,7 @@ from scanmend_models.data.exposures import Camera
 from scanmend_models.execute import Run
 from scanmend_models.golden import Arrays
 from scanmend_models.masks import jittered_grid, random_pixels, spiral
-from scanmend_models.metrics import NOMINAL
+from scanmend_models.quality.scores import NOMINAL
 
 Picture = NDArray[np.float32]
 

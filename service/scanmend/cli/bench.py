@@ -1,4 +1,4 @@
-"""`scanmend bench`: figures as ratios against a floor, measured in one run."""
+"""`scanmend bench`: figures as ratios against a floor, or against other methods, measured in one run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-HELP = "Measure the service against the least that any such service does, in one run."
+HELP = "Measure the service against the least that any such service does, or models against other methods, in one run."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,10 +21,62 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     stream.add_argument("--threads", type=int, default=1, help="threads of the runtime, for floor and service alike")
     stream.add_argument("--data-dir", type=Path, help="where the recordings go; a temporary folder by default")
     stream.add_argument("--json", action="store_true", help="print one JSON document")
+    restore = kinds.add_parser("restore", help="how good the models are, beside classical methods on the same samples")
+    restore.add_argument("--images", type=Path, required=True, help="folder of pictures that are taken as the truth")
+    restore.add_argument("--models", nargs="+", help="models to measure; all but identity by default")
+    restore.add_argument("--pictures", type=int, help="at most so many pictures")
+    restore.add_argument("--seeds", type=int, default=3, help="draws of masks and noise for each picture")
+    restore.add_argument("--threads", type=int, default=2, help="threads of the runtime")
+    restore.add_argument("--cache", type=Path, help="file that keeps what was measured, for the next run")
+    restore.add_argument("--docs", type=Path, help="write the tables and a picture into this document")
+    restore.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the benchmark and print its table."""
+    return _restore(arguments) if arguments.bench == "restore" else _stream(arguments)
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    # Slow imports, and extras that only this command needs.
+    from scanmend.bench.restore import contenders
+    from scanmend_models.quality.document import comparisons, figures, write
+    from scanmend_models.quality.evaluation import Cache, evaluate, means
+    from scanmend_models.quality.lattices import lattice_test
+    from scanmend_models.quality.truths import read_truths
+
+    models = contenders(arguments.models, arguments.threads)
+    learned = [one.name for one in models if one.learned]
+    best = models[0]
+    rows = evaluate(
+        read_truths(arguments.images, arguments.pictures),
+        models,
+        seeds=arguments.seeds,
+        cache=Cache(arguments.cache),
+        denoiser=best,
+        report=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    lattices = lattice_test(models)
+    text = figures(rows, lattices, learned)
+    if arguments.docs:
+        write(arguments.docs, text, best)
+    if arguments.json:
+        found = {
+            "pictures": len({row.picture for row in rows}),
+            "groups": len({row.group for row in rows}),
+            "seeds": arguments.seeds,
+            "models": {one.name: one.sha256 for one in models},
+            "tasks": means(rows),
+            "comparisons": comparisons(rows, learned),
+            "lattices": [{name: getattr(one, name) for name in one.__slots__} for one in lattices],
+        }
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        print(text)
+    return 0
+
+
+def _stream(arguments: argparse.Namespace) -> int:
     from scanmend.bench.stream import bench_stream
 
     results = bench_stream(

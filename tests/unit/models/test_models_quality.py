@@ -1,19 +1,18 @@
 """Push-pull against its baselines on drawn pictures; the margins lie under what was measured."""
 
 import json
-import logging
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from scanmend_models import baselines, evaluate
 from scanmend_models.execute import with_onnxruntime
 from scanmend_models.export import CATALOGUE
 from scanmend_models.masks import jittered_grid, random_pixels, spiral
-from scanmend_models.metrics import error_correlation, interval_coverage, psnr_db
 from scanmend_models.networks.pushpull import noise_shares
+from scanmend_models.quality import baselines
+from scanmend_models.quality.scores import error_correlation, interval_coverage, psnr_db
+from scanmend_models.quality.tasks import exposure
 
 PUSHPULL = with_onnxruntime(CATALOGUE / "pushpull.onnx")
 
@@ -37,7 +36,7 @@ def lattice(size=192):
 
 
 def restore(values, weight, units_per_electron=0.0):
-    answer = PUSHPULL(evaluate.exposure(values, weight, units_per_electron))
+    answer = PUSHPULL(exposure(values, weight, units_per_electron))
     return answer["estimate"][0, 0], answer["sigma"][0, 0]
 
 
@@ -133,18 +132,3 @@ def test_masks_sample_what_they_say(draw, coverage):
     mask = draw((200, 300), coverage, np.random.default_rng(0))
     assert mask.shape == (200, 300)
     assert mask.mean() == pytest.approx(coverage, rel=0.1)
-
-
-def test_evaluation_prints_every_task(tmp_path, capsys):
-    Image.fromarray((255 * scene(8, 64)).astype(np.uint8)).save(tmp_path / "one.png")
-    assert evaluate.main(["--images", str(tmp_path), "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert report["pictures"] == 1
-    assert set(report["tasks"]) == {*evaluate.SPARSE, *(f"{n} counts a pixel" for n in evaluate.COUNTS_PER_PIXEL)}
-    assert all(scores["psnr_db"] > 10 for scores in report["tasks"].values())
-
-
-def test_evaluation_of_nothing_says_what_to_give(tmp_path, capsys):
-    assert evaluate.main(["--images", str(tmp_path)]) == 1
-    assert "picture" in capsys.readouterr().out
-    assert logging.getLogger("scanmend_models.evaluate").handlers == []
