@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scanmend_models.arrays import Arrays, Run
 from scanmend_models.data.exposures import Camera
-from scanmend_models.execute import Run
-from scanmend_models.golden import Arrays
 from scanmend_models.masks import jittered_grid, random_pixels, spiral
 from scanmend_models.quality.scores import NOMINAL
 

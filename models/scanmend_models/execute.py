@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +9,7 @@ import torch
 from torch import nn
 
 from scanmend.errors import MissingExtra
-from scanmend_models.golden import Arrays
-from scanmend_models.onnx_files import INPUTS, OUTPUTS
-
-Run = Callable[[Arrays], Arrays]
+from scanmend_models.arrays import INPUTS, OUTPUTS, Arrays, Run
 
 
 def with_torch(network: nn.Module) -> Run:

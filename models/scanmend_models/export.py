@@ -16,10 +16,11 @@ import numpy as np
 
 from scanmend.errors import ModelCorrupt, ModelFailedSelfTest, ModelNotFound, ScanmendError
 from scanmend_models import learned
+from scanmend_models.arrays import INPUTS, OUTPUTS, Arrays, Run
 from scanmend_models.entries import CLASSICAL, Entry
-from scanmend_models.execute import Run, with_onnxruntime, with_torch
-from scanmend_models.golden import ATOL, RTOL, Arrays, question, read_golden, write_golden
-from scanmend_models.onnx_files import INPUTS, OPSET, OUTPUTS, sha256, write_onnx
+from scanmend_models.execute import with_onnxruntime, with_torch
+from scanmend_models.golden import ATOL, RTOL, question, read_golden, write_golden
+from scanmend_models.onnx_files import OPSET, sha256, write_onnx
 
 CATALOGUE = Path(__file__).parent / "catalogue"
 AGREEMENT = 1e-4

@@ -5,11 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scanmend_models.onnx_files import INPUTS, OUTPUTS
-
-Arrays = dict[str, NDArray[np.float32]]
+from scanmend_models.arrays import INPUTS, OUTPUTS, Arrays
 
 RTOL = 1e-3
 ATOL = 1e-4

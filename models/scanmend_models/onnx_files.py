@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-INPUTS = ("values", "weight", "units_per_electron", "read_variance")
-OUTPUTS = ("estimate", "sigma")
+from scanmend_models.arrays import INPUTS, OUTPUTS
+
 OPSET = 18
 IR_VERSION = 10  # read by every ONNX Runtime from 1.18 on
 

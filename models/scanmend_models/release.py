@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from scanmend.errors import InvalidInput, ScanmendError
 from scanmend.validity import statistics
+from scanmend_models.arrays import Run
 from scanmend_models.calibration import calibrate
 from scanmend_models.data.batches import DataConfig, Pictures, make_batch
 from scanmend_models.data.pictures import Use, draw, read_micrographs
-from scanmend_models.execute import Run, with_onnxruntime
+from scanmend_models.execute import with_onnxruntime
 from scanmend_models.export import CATALOGUE, check, export
 from scanmend_models.learned import entry, make_entry, with_weights
 from scanmend_models.training.checkpoint import Checkpoint, load

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanmend.errors import MissingExtra
-from scanmend_models.execute import Run
+from scanmend_models.arrays import Run
 from scanmend_models.masks import Mask
 from scanmend_models.quality.scores import Picture, psnr_db
 from scanmend_models.quality.tasks import exposure

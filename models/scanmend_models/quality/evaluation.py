@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scanmend_models.execute import Run
+from scanmend_models.arrays import Run
 from scanmend_models.quality import baselines
 from scanmend_models.quality.scores import ause, interval_coverage, picture_scores
 from scanmend_models.quality.tasks import Table, Task, Truth, tasks

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanmend.errors import MissingExtra
-from scanmend_models.golden import Arrays
+from scanmend_models.arrays import Arrays
 from scanmend_models.masks import jittered_grid
 from scanmend_models.quality.evaluation import Contender
 from scanmend_models.quality.tasks import exposure

@@ -10,7 +10,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from scanmend_models.golden import Arrays
+from scanmend_models.arrays import Arrays
 from scanmend_models.masks import Mask, jittered_grid, random_pixels, spiral
 
 Picture = NDArray[np.float32]

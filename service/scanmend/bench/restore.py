@@ -9,8 +9,7 @@ import numpy as np
 from scanmend.engine.catalogue import PASS_THROUGH, Catalogue
 from scanmend.engine.restorer import Restorer, ranked
 from scanmend.engine.runtimes import Picture
-from scanmend_models.execute import Run
-from scanmend_models.golden import Arrays
+from scanmend_models.arrays import Arrays, Run
 from scanmend_models.quality.evaluation import Contender
 
 

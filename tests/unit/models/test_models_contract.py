@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from scanmend.errors import ModelCorrupt, ModelFailedSelfTest
 from scanmend_models import learned
+from scanmend_models.arrays import INPUTS, OUTPUTS
 from scanmend_models.entries import CLASSICAL
 from scanmend_models.execute import with_onnxruntime, with_openvino, with_torch
 from scanmend_models.export import CATALOGUE, check, difference, main
 from scanmend_models.golden import question, read_golden
 from scanmend_models.networks.identity import Identity, IdentityConfig
-from scanmend_models.onnx_files import INPUTS, OPSET, OUTPUTS, sha256
+from scanmend_models.onnx_files import OPSET, sha256
 
 ENTRIES = CLASSICAL | learned.entries(CATALOGUE)
 NAMES = sorted(ENTRIES)
