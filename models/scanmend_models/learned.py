@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import onnx
 import torch
 from onnx import numpy_helper
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from scanmend.errors import ModelCorrupt
 from scanmend_models.entries import Entry
-from scanmend_models.networks.unet import RestoringUNet, UNetConfig
+from scanmend_models.networks.choice import NetworkConfig, build, network_config
 
 
 def entries(folder: Path) -> dict[str, Entry]:
@@ -31,8 +30,7 @@ def entries(folder: Path) -> dict[str, Entry]:
 
 def entry(shipped: dict[str, Any], folder: Path) -> Entry:
     """The entry of a learned model, from its manifest; its weights are read when it is built."""
-    build = partial(_from_file, shipped["network"], folder / shipped["file"])
-    return make_entry(shipped, build)
+    return make_entry(shipped, partial(_from_file, shipped["network"], folder / shipped["file"]))
 
 
 def make_entry(shipped: dict[str, Any], build: Callable[[], nn.Module]) -> Entry:
@@ -57,13 +55,13 @@ MORE = ("rank", "network", "training", "calibration", "domain")
 """Fields of the manifest that only learned models have."""
 
 
-def with_weights(config: UNetConfig, weights: dict[str, Tensor]) -> nn.Module:
+def with_weights(config: NetworkConfig, weights: dict[str, Tensor]) -> nn.Module:
     """Build a network and set its weights.
 
     Raises:
         ModelCorrupt: A weight is missing, or has another shape.
     """
-    network = RestoringUNet(config)
+    network = build(config)
     wanted = dict(network.named_parameters())
     wrong = [name for name, weight in wanted.items() if name not in weights or weights[name].shape != weight.shape]
     if wrong:
@@ -77,4 +75,4 @@ def with_weights(config: UNetConfig, weights: dict[str, Tensor]) -> nn.Module:
 def _from_file(network: dict[str, Any], path: Path) -> nn.Module:
     tensors = onnx.load(str(path)).graph.initializer
     weights = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in tensors}
-    return with_weights(msgspec.convert(network, UNetConfig), weights)
+    return with_weights(network_config(network), weights)

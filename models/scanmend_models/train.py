@@ -18,6 +18,7 @@ import torch
 
 from scanmend.errors import InvalidInput, ScanmendError
 from scanmend_models.training.config import read_config
+from scanmend_models.training.realistic import RealisticTrainer
 from scanmend_models.training.run import Stop, Trainer
 
 log = logging.getLogger("scanmend_models.train")
@@ -59,7 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = read_config(asked.config, dict(_change(text) for text in asked.set))
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        trainer = Trainer(config, asked.folder / config.name, device, finish=asked.finish)
+        kind = Trainer if config.adversarial is None else RealisticTrainer
+        trainer = kind(config, asked.folder / config.name, device, finish=asked.finish)
         log.info("%s: %.2f million weights", config.name, sum(w.numel() for w in trainer.weights) / 1e6)
         ended = trainer.run(stop)
     except ScanmendError as error:

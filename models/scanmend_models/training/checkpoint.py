@@ -34,6 +34,8 @@ class Checkpoint:
     """Moments of the outlier clip."""
     finish_from: int | None = None
     """Step at which the learning rate began to fall."""
+    critics: dict[str, Any] | None = None
+    """What judges the pictures of a run with critics, and its optimiser."""
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:

@@ -11,7 +11,25 @@ import msgspec
 
 from scanmend.errors import InvalidInput
 from scanmend_models.data.batches import DataConfig
+from scanmend_models.networks.choice import NetworkConfig
+from scanmend_models.networks.two_stage import TwoStageConfig
 from scanmend_models.networks.unet import UNetConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdversarialConfig:
+    """Critics that learn to tell restored pictures from true ones, and what the network owes them."""
+
+    from_step: int = 3000
+    """Before, the network learns from the error alone."""
+    weight: float = 0.05
+    """Of the critics' opinion in the loss."""
+    trainer_weight: float = 0.5
+    """Of the error of the half-size output."""
+    channels: int = 24
+    crops_px: tuple[int, ...] = (32, 64, 128)
+    """One critic each; larger crops are reduced to the size of the smallest."""
+    learning_rate: float = 2e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +60,9 @@ class TrainConfig:
     workers: int = 1
     """Processes that make batches; 0 makes them in the training process."""
     data: DataConfig = field(default_factory=DataConfig)
-    network: UNetConfig = field(default_factory=UNetConfig)
+    network: NetworkConfig = field(default_factory=UNetConfig)
+    adversarial: AdversarialConfig | None = None
+    """For a model for looking at, not for measuring; the network must be of the kind `two_stage`."""
 
 
 def read_config(path: Path, changes: dict[str, Any] | None = None) -> TrainConfig:
@@ -76,11 +96,17 @@ def from_plain(raw: dict[str, Any], source: str) -> TrainConfig:
     Raises:
         InvalidInput: An unknown field or a value of the wrong type; the message names it.
     """
-    _refuse_unknown(raw, to_plain(TrainConfig(name="")), source)
+    raw = {**raw, "network": {"kind": "unet", **raw.get("network", {})}}
     try:
-        return msgspec.convert(raw, TrainConfig)
+        config = msgspec.convert(raw, TrainConfig)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"{source}: {error}.", mend="Look the field up in docs/models.md.") from error
+    _refuse_unknown(raw, to_plain(config), source)
+    if config.adversarial is not None and not isinstance(config.network, TwoStageConfig):
+        raise InvalidInput(
+            f"{source}: critics need a network with a half-size output.", mend='Set kind = "two_stage" in [network].'
+        )
+    return config
 
 
 def to_plain(config: TrainConfig) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from scanmend_models.data.batches import Batch, Batches, Pictures, make_batch
-from scanmend_models.networks.unet import RestoringUNet
+from scanmend_models.networks.choice import build
+from scanmend_models.networks.corrector import Corrector
 from scanmend_models.training.checkpoint import Checkpoint, load, save
 from scanmend_models.training.config import TrainConfig, to_plain
 from scanmend_models.training.losses import OutlierClip, beta_nll, error_db
@@ -66,7 +67,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, folder: Path, device: torch.device, *, finish: bool = False) -> None:
         self.config, self.folder, self.device = config, folder, device
         torch.manual_seed(config.seed)
-        network = RestoringUNet(config.network).to(device)
+        network = build(config.network).to(device)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weights = list(self.network.parameters())
         self.average = [weight.detach().clone() for weight in self.weights]
@@ -86,14 +87,18 @@ class Trainer:
             if taken is None or ending.finish_from == taken.step:
                 taken = ending
         if taken is not None:
-            self.network.load_state_dict(taken.network, strict=False)
-            self.average = [taken.average[name].to(self.device) for name, _ in self.network.named_parameters()]
-            self.optimizer.load_state_dict(taken.optimizer)
-            self.clip.first, self.clip.second, self.clip.seen = taken.clip
-            self.step, self.elapsed_s, self.finish_from = taken.step, taken.elapsed_s, taken.finish_from
+            self.take_up(taken)
             log.info("goes on at step %d", self.step)
         if finish and self.finish_from is None:
             self.finish_from = self.step
+
+    def take_up(self, taken: Checkpoint) -> None:
+        """Go on from a checkpoint."""
+        self.network.load_state_dict(taken.network, strict=False)
+        self.average = [taken.average[name].to(self.device) for name, _ in self.network.named_parameters()]
+        self.optimizer.load_state_dict(taken.optimizer)
+        self.clip.first, self.clip.second, self.clip.seen = taken.clip
+        self.step, self.elapsed_s, self.finish_from = taken.step, taken.elapsed_s, taken.finish_from
 
     @property
     def last_step(self) -> int | None:
@@ -145,13 +150,7 @@ class Trainer:
         rate = self.rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        estimate, sigma, truth = self._answer(self.network, batch)
-        error = error_db(estimate, truth)
-        loss = self.clip(error).mean()
-        surprise = torch.zeros(())
-        if self.step >= config.mean_only_steps:
-            surprise = beta_nll(estimate, sigma, truth, config.beta).mean()
-            loss = loss + config.nll_weight * surprise
+        loss, error, surprise = self.loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.weights, config.clip_norm)
@@ -160,20 +159,36 @@ class Trainer:
         keep = min(config.average, (self.step + 1) / (self.step + 10))
         with torch.no_grad():
             torch._foreach_lerp_(self.average, [w.detach() for w in self.weights], 1 - keep)  # noqa: SLF001
-        return float(error.detach().mean()), float(surprise.detach())
+        return error, surprise
 
-    def _answer(self, network: RestoringUNet, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        asked = [
+    def loss(self, batch: Batch) -> tuple[Tensor, float, float]:
+        """Give what the network is to make small, and, for the curve, error and surprise."""
+        config = self.config
+        estimate, sigma, truth = self._answer(self.network, batch)
+        error = error_db(estimate, truth)
+        loss = self.clip(error).mean()
+        surprise = torch.zeros(())
+        if self.step >= config.mean_only_steps:
+            surprise = beta_nll(estimate, sigma, truth, config.beta).mean()
+            loss = loss + config.nll_weight * surprise
+        return loss, float(error.detach().mean()), float(surprise.detach())
+
+    def on_device(self, batch: Batch) -> list[Tensor]:
+        """Move the four inputs and the truth to where the network is."""
+        return [
             tensor.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
             for tensor in (batch.values, batch.weight, batch.units_per_electron, batch.read_variance, batch.truth)
         ]
+
+    def _answer(self, network: Corrector, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        *asked, truth = self.on_device(batch)
         with torch.autocast(self.device.type, dtype=torch.bfloat16):
-            estimate, sigma = network(*asked[:4])
-        return estimate.float(), sigma.float(), asked[4]
+            estimate, sigma = network(*asked)
+        return estimate.float(), sigma.float(), truth
 
     def check(self) -> str:
         """Compare the averaged weights with push-pull on examples that are not trained on; a line for people."""
-        network = RestoringUNet(self.config.network).to(self.device).eval()
+        network = build(self.config.network).to(self.device).eval()
         network.load_state_dict(self.averaged(), strict=False)
         pictures = Pictures(self.config.data, CHECK_SEED)
         gained: dict[str, list[float]] = {"sparse": [], "noisy": []}
@@ -219,7 +234,12 @@ class Trainer:
         """Write the checkpoint."""
         done = self.last_step is not None and self.step >= self.last_step
         name = LAST if self.finish_from is None else FINAL if done else FINISHING
-        checkpoint = Checkpoint(
+        save(self.checkpoint(), self.folder / name)
+        log.info("step %d saved", self.step)
+
+    def checkpoint(self) -> Checkpoint:
+        """Give all that the run needs to go on."""
+        return Checkpoint(
             step=self.step,
             elapsed_s=self.elapsed_s,
             trained_on=processor(self.device),
@@ -230,8 +250,6 @@ class Trainer:
             clip=(self.clip.first, self.clip.second, self.clip.seen),
             finish_from=self.finish_from,
         )
-        save(checkpoint, self.folder / name)
-        log.info("step %d saved", self.step)
 
 
 def _one_thread(_worker: int) -> None:

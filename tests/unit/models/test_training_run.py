@@ -15,11 +15,15 @@ import torch
 
 from scanmend.errors import InvalidInput, ModelCorrupt
 from scanmend_models.data.batches import DataConfig
+from scanmend_models.networks.choice import build
+from scanmend_models.networks.critic import Critics
 from scanmend_models.networks.pushpull import PushPullConfig
-from scanmend_models.networks.unet import RestoringUNet, UNetConfig
+from scanmend_models.networks.two_stage import TwoStageConfig
+from scanmend_models.networks.unet import UNetConfig
 from scanmend_models.training.checkpoint import load
-from scanmend_models.training.config import TrainConfig, from_plain, read_config, to_plain
+from scanmend_models.training.config import AdversarialConfig, TrainConfig, from_plain, read_config, to_plain
 from scanmend_models.training.losses import OutlierClip, beta_nll, error_db
+from scanmend_models.training.realistic import RealisticTrainer
 from scanmend_models.training.run import Stop, Trainer
 
 CONFIGS = Path(__file__).parents[3] / "models" / "scanmend_models" / "configs"
@@ -35,6 +39,11 @@ TINY = TrainConfig(
     network=UNetConfig(channels=4, levels=2, full_channels=4, fill=PushPullConfig(levels=3)),
 )
 CPU = torch.device("cpu")
+REALISTIC = dataclasses.replace(
+    TINY,
+    network=TwoStageConfig(outer_channels=4, inner_channels=8, inner_blocks=1, fill=PushPullConfig(levels=3)),
+    adversarial=AdversarialConfig(from_step=2, channels=4, crops_px=(16, 32)),
+)
 
 
 def weights(folder: Path, name: str = "last.pt") -> dict[str, torch.Tensor]:
@@ -49,6 +58,38 @@ def test_a_run_in_pieces_gives_the_weights_of_a_run_in_one(tmp_path):
     assert one.keys() == pieces.keys() and all(torch.equal(one[name], pieces[name]) for name in one)
     assert load(tmp_path / "pieces" / "last.pt").step == 6
     assert (tmp_path / "pieces" / "curve.csv").read_text().count("\n") >= 3
+
+
+def test_a_run_with_critics_in_pieces_gives_the_weights_of_a_run_in_one(tmp_path):
+    one = RealisticTrainer(REALISTIC, tmp_path / "one", CPU)
+    before = [weight.clone() for weight in one.critics.parameters()]
+    one.run(Stop(at_step=6))
+    assert any(not torch.equal(old, new) for old, new in zip(before, one.critics.parameters(), strict=True))
+    for step in (3, 6):
+        RealisticTrainer(REALISTIC, tmp_path / "pieces", CPU).run(Stop(at_step=step))
+    first, second = weights(tmp_path / "one"), weights(tmp_path / "pieces")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_critics_learn_what_is_restored_and_their_opinion_reaches_the_network():
+    torch.manual_seed(3)
+    critics = Critics(4, (16, 32))
+    optimizer = torch.optim.Adam(critics.parameters(), lr=1e-2)
+    sharp = torch.rand(8, 1, 8, 8).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    soft = torch.full((8, 1, 32, 32), 0.5)
+    for _ in range(90):
+        corners = critics.corners(32, 32, torch.Generator().manual_seed(1))
+        loss = sum((v - 1).square().mean() for v in critics(sharp, corners))
+        loss = loss + sum(v.square().mean() for v in critics(soft, corners))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    verdicts = zip(critics(sharp, corners), critics(soft, corners), strict=True)
+    told_apart = [float(true.detach().mean() - restored.detach().mean()) for true, restored in verdicts]
+    assert min(told_apart) > 0.8
+    soft.requires_grad_(True)
+    sum(v.mean() for v in critics(soft, corners)).backward()
+    assert float(soft.grad.abs().sum()) > 0
 
 
 def test_a_run_can_be_finished_and_goes_on_where_it_was_all_the_same(tmp_path):
@@ -106,7 +147,9 @@ def test_shipped_configurations_can_be_read_and_built(path):
     config = read_config(path, {"data.micrographs": "somewhere"})
     assert config.name == path.stem and config.data.micrographs == "somewhere"
     assert from_plain(to_plain(config), "a checkpoint") == config
-    RestoringUNet(config.network)
+    network = build(config.network)
+    asked = (torch.rand(1, 1, 19, 33), torch.ones(1, 1, 19, 33), *torch.zeros(2, 1, 1, 1, 1))
+    assert [tuple(answer.shape) for answer in network(*asked)] == [(1, 1, 19, 33)] * 2
 
 
 @pytest.mark.parametrize(
@@ -116,6 +159,8 @@ def test_shipped_configurations_can_be_read_and_built(path):
         ('name = "a"\n[data]\nbatch = "many"', "batch"),
         ("name = ", "not TOML"),
         ('name = "a"\n[network.fill]\nlevel = 3', "level"),
+        ('name = "a"\n[network]\nkind = "oracle"', "oracle"),
+        ('name = "a"\n[adversarial]\nweight = 0.1', "half-size"),
     ],
 )
 def test_a_bad_configuration_is_refused_with_its_field(tmp_path, text, word):
