@@ -1,7 +1,7 @@
 """Finds by what factor a model's standard deviation is wrong, for every coverage and dose.
 
-One factor cannot make every interval right where errors are not Gaussian: the one is taken with which the nominal
-68, 90 and 95 % intervals together miss least.
+One factor cannot make every interval right where errors are not Gaussian: the one is taken with which the worst of
+the nominal 68, 90 and 95 % intervals misses least.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ def calibrate(run: Run, pictures: Sequence[Picture], *, seed: int = 0) -> Calibr
 
 
 def best_factor(ratio: NDArray[np.float32]) -> float:
-    """Give the factor on sigma with which the nominal intervals miss least, by the mean of absolute misses.
+    """Give the factor on sigma with which the worst of the nominal intervals misses least.
 
     Args:
         ratio: Error over sigma of many pixels, without sign; must not be empty.
     """
     ordered = np.sort(ratio)
     inside = {name: np.searchsorted(ordered, width * FACTORS) / len(ordered) for name, width in NOMINAL.items()}
-    misses = np.sum([np.abs(inside[name] - share) for name, share in SHARES.items()], axis=0)
+    misses = np.max([np.abs(inside[name] - share) for name, share in SHARES.items()], axis=0)
     return round(float(FACTORS[int(np.argmin(misses))]), 3)
 
 

@@ -40,7 +40,7 @@ class Prepared(NamedTuple):
     """Where a sample is free of noise."""
     filled: Tensor
     scale: Tensor
-    """Spread of the picture, (B, 1, 1, 1)."""
+    """Spread of the picture, (B, 1, 1, 1); 0 for a field of zeros."""
     step: Tensor
     """Push-pull's standard deviation over that spread, not below `least_sigma`; 0 where a sample is exact."""
 
@@ -70,8 +70,8 @@ class Corrector(nn.Module):
         with torch.no_grad(), torch.autocast(values.device.type, enabled=False):
             filled, spread = self.fill(values, weight, units_per_electron, read_variance)
         seen = (weight > 0) & (values.abs() < cfg.fill.largest)
-        peak = torch.maximum(filled.abs(), spread).amax((2, 3), keepdim=True)
-        peak = torch.where(peak > 0, peak, 1.0)
+        largest = torch.maximum(filled.abs(), spread).amax((2, 3), keepdim=True)
+        peak = torch.where(largest > 0, largest, 1.0)
         mean = peak * (filled / peak).mean((2, 3), keepdim=True)
         varied = ((filled - mean) / peak).square().mean((2, 3), keepdim=True)
         scale = peak * (varied + (spread / peak).square().mean((2, 3), keepdim=True)).sqrt()
@@ -96,7 +96,8 @@ class Corrector(nn.Module):
             1,
         )
         step = torch.where(exact, 0.0, torch.sqrt(doubt.square() + cfg.least_sigma**2))
-        return Prepared(features, values, exact, filled, scale, step)
+        step = step * seen.to(values.dtype).amax((2, 3), keepdim=True)  # nothing sampled, nothing to correct
+        return Prepared(features, values, exact, filled, torch.where(largest > 0, scale, 0.0), step)
 
     def finish(self, prepared: Prepared, answer: Tensor) -> tuple[Tensor, Tensor]:
         """Turn the network's answer, (B, 2, H, W), into an estimate and a standard deviation, both (B, 1, H, W)."""

@@ -12,7 +12,7 @@ import msgspec
 
 from scanmend.cli import EXIT_FAILED
 from scanmend.engine.catalogue import PASS_THROUGH, Catalogue, Manifest
-from scanmend.engine.restorer import RUNTIMES, Restorer, ranked
+from scanmend.engine.restorer import FOR_LOOKING, RUNTIMES, Restorer, ranked
 from scanmend.engine.timing import time_candidates
 from scanmend.errors import ModelError
 
@@ -73,6 +73,7 @@ def _list(catalogue: Catalogue, *, as_json: bool) -> int:
                 "name": name,
                 "version": manifest.version,
                 "kind": manifest.kind,
+                "purpose": manifest.purpose,
                 "rank": manifest.rank,
                 "calibrated": manifest.calibration is not None,
                 "size_mb": round((catalogue.folder / manifest.file).stat().st_size / 1e6, 2),
@@ -86,7 +87,7 @@ def _list(catalogue: Catalogue, *, as_json: bool) -> int:
         if "problem" in row:
             print(f"{row['name']:<10} not usable: {row['problem']}")
             continue
-        sure = "calibrated" if row["calibrated"] else ""
+        sure = "to look at" if row["purpose"] == "looking" else "calibrated" if row["calibrated"] else ""
         about = f"{row['version']:<7} {row['kind']:<9} {row['size_mb']:5.1f} MB  {sure:<10}"
         print(f"{row['name']:<10} {about} {row['summary']}")
     return 0
@@ -98,6 +99,8 @@ def _show(catalogue: Catalogue, name: str, *, as_json: bool) -> int:
         print(json.dumps(msgspec.to_builtins(manifest), ensure_ascii=False))
         return 0
     print(f"{manifest.name} {manifest.version}, {manifest.kind}, {manifest.licence}\n{manifest.summary}\n")
+    if manifest.purpose == "looking":
+        print(f"This is {FOR_LOOKING}.\n")
     print(f"Trained on: {manifest.trained_on}\n\n{manifest.card.strip()}\n")
     for line in _ranges(manifest):
         print(line)

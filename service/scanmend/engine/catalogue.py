@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -126,6 +127,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     licence: str = ""
     card: str = ""
     trained_on: str = ""
+    purpose: Literal["measuring", "looking"] = "measuring"
+    """A model for looking may draw what was not there; it is used only where it is asked for by name."""
     rank: int = 0
     """Among learned models, the higher one makes the better picture and takes more time."""
     calibration: Calibration | None = None

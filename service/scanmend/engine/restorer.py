@@ -25,6 +25,7 @@ from scanmend.validity import caution, statistics
 log = logging.getLogger(__name__)
 
 AUTO = "auto"
+FOR_LOOKING = "a model for looking at pictures, which may draw what was not there: measure nothing in it"
 RUNTIMES = ("onnxruntime", "openvino")
 
 
@@ -154,8 +155,9 @@ class Restorer:
     def _judge(self, picture: Picture, estimate: FloatPicture, sigma: FloatPicture) -> Assessment:
         """Check the answer, put its sigma right, and say where the input is unlike what the model was made for."""
         manifest = self.model.manifest
+        np.maximum(sigma, np.float32(least_sigma(picture)), out=sigma)
         assessment = assess(picture, estimate, sigma)
-        if manifest.calibration is None and not manifest.domain:
+        if manifest.calibration is None and not manifest.domain and manifest.purpose == "measuring":
             return assessment
         found = statistics(
             picture.values,
@@ -164,11 +166,14 @@ class Restorer:
             units_per_electron=picture.units_per_electron,
             read_variance=picture.read_variance,
         )
+        reasons = caution(found, manifest.domain) if manifest.domain else None
+        if manifest.purpose == "looking":
+            reasons = "; ".join(filter(None, (FOR_LOOKING, reasons)))
         factor = 1.0
         if manifest.calibration is not None:
             factor = manifest.calibration.factor(found["coverage"], electrons_of(picture, found))
             np.multiply(sigma, np.float32(factor), out=sigma)
-        return Assessment(assessment.sigma_mean * factor, caution(found, manifest.domain) if manifest.domain else None)
+        return Assessment(assessment.sigma_mean * factor, reasons)
 
     def warm_up(self, shape: tuple[int, int]) -> None:
         """Prepare for fields of this shape, so that the first frame is not slower than the second.
@@ -190,7 +195,10 @@ class Restorer:
 
 
 def ranked(catalogue: Catalogue) -> list[str]:
-    """The models that `auto` tries, the best first: learned, then classical; never the one that restores nothing."""
+    """The models that `auto` tries, the best first: learned, then classical.
+
+    Never the one that restores nothing, nor one that is for looking at.
+    """
 
     def rank(name: str) -> tuple[bool, int, bool, str]:
         try:
@@ -199,7 +207,29 @@ def ranked(catalogue: Catalogue) -> list[str]:
             return (True, 0, name != FALLBACK, name)
         return (manifest.kind != "learned", -manifest.rank, name != FALLBACK, name)
 
-    return sorted((name for name in catalogue.names() if name != PASS_THROUGH), key=rank)
+    def for_measuring(name: str) -> bool:
+        try:
+            return catalogue.manifest(name).purpose == "measuring"
+        except ModelError:
+            return True  # what is wrong with it is said where it is loaded
+
+    return sorted((name for name in catalogue.names() if name != PASS_THROUGH and for_measuring(name)), key=rank)
+
+
+def least_sigma(picture: Picture) -> float:
+    """What counting every electron of the field leaves open of its mean brightness; no pixel is known better.
+
+    It matters in the dark only: where no electron came at all, the rate may still be one in the whole field.
+    0 for samples without noise.
+    """
+    if picture.units_per_electron <= 0 and picture.read_variance <= 0:
+        return 0.0
+    dwell = float(picture.weight.sum(dtype=np.float64))
+    if dwell <= 0:
+        return 0.0
+    total = float(np.vdot(picture.values, picture.weight))
+    shot = picture.units_per_electron * max(total, picture.units_per_electron)
+    return math.sqrt(shot + picture.read_variance * dwell) / dwell
 
 
 def electrons_of(picture: Picture, found: Mapping[str, float]) -> float | None:

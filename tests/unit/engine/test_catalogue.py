@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scanmend import Restorer
+from scanmend import Exposure, Restorer
 from scanmend.engine.catalogue import Catalogue
+from scanmend.engine.restorer import FOR_LOOKING, ranked
 from scanmend.engine.runtimes import Picture
 from scanmend.errors import ModelCorrupt, ModelError, ModelNotFound
 
@@ -52,10 +53,12 @@ def test_300_mutated_copies_never_go_live(folder: Path) -> None:
 
 def test_auto_falls_back_when_the_better_model_is_damaged(folder: Path) -> None:
     manifest = (folder / "pushpull.json").read_text()
-    learned = manifest.replace('"pushpull', '"clever').replace('"classical"', '"learned"')
+    best = ranked(Catalogue(folder))[0]
+    learned = manifest.replace('"pushpull', '"clever').replace('"classical"', '"learned", "rank": 99')
     (folder / "clever.json").write_text(learned)
     (folder / "clever.onnx").write_bytes(b"not a model")
-    assert Restorer.load("auto", catalogue=folder, threads=1).info.name == "pushpull"
+    assert ranked(Catalogue(folder))[:2] == ["clever", best]
+    assert Restorer.load("auto", catalogue=folder, threads=1).info.name == best
 
 
 @pytest.mark.parametrize("victim", ["pushpull.onnx", "pushpull.golden.npz", "pushpull.json"])
@@ -139,6 +142,17 @@ def test_sigma_is_multiplied_by_what_the_table_says(
 def test_a_calibration_or_domain_that_makes_no_sense_is_not_believed(folder: Path, changes: dict[str, object]) -> None:
     rewrite(folder, **changes)
     with pytest.raises(ModelCorrupt):
+        Catalogue(folder).load("pushpull")
+
+
+def test_a_model_for_looking_is_never_chosen_and_says_so_of_every_picture(folder: Path) -> None:
+    rewrite(folder, kind="learned", rank=99, purpose="looking")
+    assert "pushpull" not in ranked(Catalogue(folder))
+    values = np.ones((32, 32), dtype=np.float32)
+    mended = Restorer.load("pushpull", threads=1, catalogue=folder).restore(Exposure.from_samples(values, values > 0))
+    assert mended.caution == FOR_LOOKING
+    rewrite(folder, purpose="selling")
+    with pytest.raises(ModelCorrupt, match="selling"):
         Catalogue(folder).load("pushpull")
 
 
