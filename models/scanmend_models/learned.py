@@ -51,7 +51,7 @@ def make_entry(shipped: dict[str, Any], build: Callable[[], nn.Module]) -> Entry
     )
 
 
-MORE = ("rank", "purpose", "network", "training", "calibration", "domain")
+MORE = ("rank", "purpose", "network", "training", "calibration", "domain", "int8")
 """Fields of the manifest that only learned models have."""
 
 

@@ -1,7 +1,7 @@
 """Makes a model of the catalogue from a training: `python -m scanmend_models.release CHECKPOINT --card FILE`.
 
 Exports the averaged weights, compares the file with torch, calibrates the standard deviation on pictures that were not
-trained on, measures the range of inputs that were, and writes the manifest with the card.
+trained on, measures the range of inputs that were, makes the eight-bit twin, and writes the manifest with the card.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from scanmend_models.data.batches import DataConfig, Pictures, make_batch
 from scanmend_models.data.pictures import Use, draw, read_micrographs
 from scanmend_models.execute import with_onnxruntime
 from scanmend_models.export import CATALOGUE, check, export
+from scanmend_models.int8 import write_int8
 from scanmend_models.learned import entry, make_entry, with_weights
+from scanmend_models.onnx_files import sha256
 from scanmend_models.training.checkpoint import Checkpoint, load
 from scanmend_models.training.config import from_plain
 
@@ -98,7 +100,7 @@ def release(checkpoint: Checkpoint, words: dict[str, Any], folder: Path, microgr
     shipped = {
         "kind": "learned",
         "licence": "BSD-3-Clause",
-        "gate": {"max_psnr_drop_db": 0.1, "max_abs_error_rel": 0.03},
+        "gate": {"max_psnr_drop_db": 0.1, "max_abs_error_rel": 0.05},
         **words,
         "trained_on": f"{words['trained_on']} {_effort(checkpoint)}",
         "file": f"{words['name']}.onnx",
@@ -113,6 +115,9 @@ def release(checkpoint: Checkpoint, words: dict[str, Any], folder: Path, microgr
     log.info("calibrated: %s", shipped["calibration"])
     shipped["domain"] = training_range(run, config.data)
     log.info("trained on: %s", shipped["domain"])
+    twin = folder / f"{words['name']}.int8.onnx"
+    write_int8(folder / shipped["file"], twin, config.data)
+    shipped["int8"] = {"file": twin.name, "sha256": sha256(twin)}
     export(entry(shipped, folder), folder)  # the same bytes, and all that is known of them
     check(entry(json.loads((folder / f"{words['name']}.json").read_text(encoding="utf-8")), folder), folder)
 

@@ -253,3 +253,24 @@ def test_the_page_keeps_up(fake: FakeAcquire, open_page: object) -> None:
     page.wait_for_timeout(2000)
     ended = page.evaluate("[+document.getElementById('stage').dataset.painted, performance.now()]")
     assert (ended[0] - begun[0]) / (ended[1] - begun[1]) * 1e3 > 5, json.dumps([begun, ended])
+
+
+def test_the_light_says_whether_a_frame_is_like_those_of_the_training(fake: FakeAcquire, open_page: object) -> None:
+    page = open_page()  # type: ignore[operator]
+    painted(page)
+    model, words = page.locator("#model"), page.locator("#right .caution")
+    expect(model).not_to_contain_text("trained")  # nothing is known of a classical model
+    expect(words).to_be_hidden()
+    fake.caution = ""
+    expect(model.locator(".good")).to_have_text("● as trained")
+    expect(words).to_be_hidden()
+    fake.caution = "the samples scatter 3.0 times as much as the channel's gain and read noise say"
+    expect(model.locator(".warn")).to_have_text("▲ take care")
+    expect(model).to_have_attribute("title", f"Take care: {fake.caution}.")
+    expect(words).to_have_text(f"▲ Take care: {fake.caution}.")
+    page.keyboard.press("Space")  # swaps the sides
+    expect(page.locator("#left .caution")).to_be_visible()
+    expect(words).to_be_hidden()
+    fake.caution = None
+    expect(model).not_to_contain_text("take care")
+    expect(page.locator("#left .caution")).to_be_hidden()

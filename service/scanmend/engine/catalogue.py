@@ -58,6 +58,15 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     max_psnr_drop_db: float = 0.1
     max_abs_error_rel: float = 0.02
     """Largest difference of a pixel, over the range of the picture."""
+    max_pattern_rel: float = 0.02
+    """Largest mean difference of 5 × 5 pixels, over the range of the picture: what an eye could see."""
+
+
+class Int8(msgspec.Struct, frozen=True, kw_only=True):
+    """The file of the same model with convolutions of eight bits."""
+
+    file: str
+    sha256: str
 
 
 class NoiseFree(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +133,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """How far tiles must overlap for a tiled restoration to agree with a whole one."""
     golden: Golden
     gate: Gate = Gate()
+    int8: Int8 | None = None
     licence: str = ""
     card: str = ""
     trained_on: str = ""
@@ -146,11 +156,17 @@ class Model:
     """Inputs of the self-test, by `INPUTS`."""
     answer: Arrays
     """Outputs that they must give, by `OUTPUTS`."""
+    int8: bytes | None = None
+    """Its eight-bit twin."""
 
     @property
     def name(self) -> str:
         """Its name."""
         return self.manifest.name
+
+    def file_for(self, precision: str) -> bytes:
+        """The ONNX file that is executed in a precision."""
+        return self.int8 if precision == "int8" and self.int8 is not None else self.onnx
 
 
 class Catalogue:
@@ -198,6 +214,7 @@ class Catalogue:
         """
         manifest = self.manifest(name)
         onnx = self._checked(manifest, manifest.file, manifest.sha256, MAX_MODEL_BYTES)
+        twin = manifest.int8
         golden = self._checked(manifest, manifest.golden.file, manifest.golden.sha256, MAX_GOLDEN_BYTES)
         try:
             with np.load(io.BytesIO(golden), allow_pickle=False) as data:
@@ -209,6 +226,7 @@ class Catalogue:
             onnx,
             {key: arrays[key] for key in INPUTS},
             {key: arrays[key] for key in OUTPUTS},
+            None if twin is None else self._checked(manifest, twin.file, twin.sha256, MAX_MODEL_BYTES),
         )
 
     def _checked(self, manifest: Manifest, file: str, sha256: str, limit: int) -> bytes:

@@ -33,9 +33,9 @@ def time_candidates(
     """
     values = np.random.default_rng(5).poisson(8.0, shape).astype(np.float32)
     picture = Picture(values=values, weight=np.ones_like(values), units_per_electron=1.0, read_variance=0.0)
-    for candidate in registry.candidates(runtimes, threads):
+    for candidate in registry.candidates(runtimes, threads, int8=model.int8 is not None):
         try:
-            runtime = registry.load(model.onnx, candidate)
+            runtime = registry.load(model.file_for(candidate.precision), candidate)
             self_test(runtime, model)
             runtime.warm_up(shape)
         except ModelError:

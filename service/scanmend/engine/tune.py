@@ -75,7 +75,7 @@ def choose(
     """
     if remembered is not None:
         try:
-            runtime = registry.load(model.onnx, remembered.candidate)
+            runtime = registry.load(model.file_for(remembered.candidate.precision), remembered.candidate)
             self_test(runtime, model)
             return Choice(runtime, remembered.candidate, remembered.tuned_ms)
         except ModelError as error:
@@ -86,7 +86,7 @@ def choose(
     passed: dict[Candidate, Runtime] = {}
     tried: set[tuple[str, str]] = set()
     reference: list[Answer] | None = None
-    listed = registry.candidates(runtimes, threads)
+    listed = registry.candidates(runtimes, threads, int8=model.int8 is not None)
     if tune_s > 0:  # float32 on the processor first: it is what the others are compared with
         listed.sort(key=lambda candidate: (candidate.provider != REFERENCE, candidate.threads))
     for candidate in listed:
@@ -98,7 +98,7 @@ def choose(
             continue
         tried.add((candidate.runtime, candidate.provider))
         try:
-            runtime = registry.load(model.onnx, candidate)
+            runtime = registry.load(model.file_for(candidate.precision), candidate)
             self_test(runtime, model)
             if tune_s > 0:
                 beat()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
+from scanmend.engine.runtimes import ort
 from scanmend.engine.runtimes.ort import OrtFactory
 from scanmend.engine.runtimes.ov import OvFactory
 from scanmend.engine.runtimes.seam import Candidate, Runtime, RuntimeFactory
@@ -18,12 +20,13 @@ RUNTIMES: dict[str, RuntimeFactory] = {
 }
 
 
-def candidates(names: Sequence[str], threads: int) -> list[Candidate]:
+def candidates(names: Sequence[str], threads: int, *, int8: bool = False) -> list[Candidate]:
     """Ways to execute a model with the runtimes that are installed, in the order of `names`.
 
     Args:
         names: Runtimes that may be used.
         threads: How many threads; 0 for all sensible numbers.
+        int8: Whether the model has an eight-bit twin; the ways to execute it come last.
 
     Raises:
         ConfigurationError: A name that is not a runtime's.
@@ -44,6 +47,8 @@ def candidates(names: Sequence[str], threads: int) -> list[Candidate]:
             "No runtime is installed: " + "; ".join(error.message for error in missing),
             mend=missing[0].mend if missing else "Name at least one runtime.",
         )
+    if int8:
+        found += [replace(c, precision="int8") for c in found if c.provider == ort.CPU and c.precision == "f32"]
     return found
 
 

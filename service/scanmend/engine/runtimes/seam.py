@@ -19,7 +19,7 @@ class Candidate:
     """What is asked for; what really runs is in `RuntimeInfo.provider`."""
 
     precision: str = "f32"
-    """Arithmetic: f32, tf32 (GPUs: products with 10 bits behind the point) or bf16."""
+    """Arithmetic: f32, tf32 (GPUs: products with 10 bits behind the point), bf16, or int8 (the model's own twin)."""
 
     threads: int = 1
     """Threads on the processor."""

@@ -72,7 +72,7 @@ function showDose(dose, known) {
 function showModel(session) {
   const provider = (session?.provider ?? "").replace("ExecutionProvider", "");
   $("model").firstElementChild.textContent = provider ? `Model, on ${provider}` : "Model";
-  const caution = session?.model ? session.caution : null; // null: a classical model, or none
+  const caution = session?.model ? (session.caution ?? null) : null; // null: a classical model, or none
   const light = caution === null ? "" : small(caution ? " ▲ take care" : " ● as trained");
   if (light) light.className = caution ? "warn" : "good";
   $("model").lastElementChild.replaceChildren(bold(session?.model || "–"), light);

@@ -81,7 +81,7 @@ export class Panes {
 
   forget() {
     this.picture = null;
-    for (const part of this.stage.querySelectorAll("h2, .legend, .scalebar, .ramp")) part.hidden = true;
+    for (const part of this.stage.querySelectorAll("h2, .legend, .caution, .scalebar, .ramp")) part.hidden = true;
   }
 
   label() {
@@ -99,9 +99,11 @@ export class Panes {
       } else {
         name.textContent = raw ? "Raw" : header.restored ? "Restored" : "Not restored";
         note.textContent = raw ? rawNote(header, planes.raw, this.bins)
-          : header.restored ? `by ${header.model} — estimate, not data${header.caution ? " ▲" : ""}` : `passed through, ${words(header.reason)}`;
+          : header.restored ? `by ${header.model} — estimate, not data` : `passed through, ${words(header.reason)}`;
       }
-      title.title = !raw && header.caution ? `Take care: ${header.caution}.` : "";
+      const care = side.querySelector(".caution");
+      care.hidden = raw || this.old || !header.restored || !header.caution;
+      care.textContent = care.hidden ? "" : `▲ Take care: ${header.caution}.`;
       side.setAttribute("aria-label", `${name.textContent} picture, ${note.textContent}`);
       const shown = this.planeOf(side);
       side.querySelector(".legend").hidden = !shown || shown.missing === null;
