@@ -100,7 +100,7 @@ def _laplacian(plate: NDArray[np.float64]) -> NDArray[np.float64]:
     return bend
 
 
-def plug_and_play(denoise: Run, steps: int = 12, first: float = 0.15, last: float = 0.01) -> Fill:
+def plug_and_play(denoise: Run, steps: int = 12, first: float = 0.02, last: float = 0.002) -> Fill:
     """Fill by a denoiser in turn with the samples (Venkatakrishnan et al., GlobalSIP 2013; half-quadratic splitting).
 
     Args:

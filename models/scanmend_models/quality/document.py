@@ -90,7 +90,7 @@ def figures(rows: Sequence[Row], lattices: Sequence[LatticeScore], learned: Sequ
 
 def _psnr_table(mean: dict[str, dict[str, dict[str, float]]], names: list[str]) -> list[str]:
     methods = list(dict.fromkeys(method for name in names for method in mean[name]))
-    lines = ["| method | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    lines = ["| method | " + " | ".join(names) + " | ms |", "|---" * (len(names) + 2) + "|"]
     for method in methods:
         cells = []
         for name in names:
@@ -102,8 +102,13 @@ def _psnr_table(mean: dict[str, dict[str, dict[str, float]]], names: list[str]) 
                 f"{scores['psnr_db']:.2f} / {scores['ssim']:.3f} / {scores['rmse_percent']:.2f} "
                 f"/ {scores['rmse_blurred_percent']:.2f}"
             )
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    return ["PSNR / SSIM / RMSE in % of the range / RMSE in % against a blurred truth.", "", *lines]
+        times = [mean[name][method]["elapsed_ms"] for name in names if "elapsed_ms" in mean[name].get(method, ())]
+        lines.append(f"| {method} | " + " | ".join(cells) + f" | {np.median(times) if times else 0:.0f} |")
+    head = (
+        "PSNR / SSIM / RMSE in % of the range / RMSE in % against a blurred truth. The time of a frame is what it was "
+        "on a machine that may have had other work; `scanmend models bench` measures it properly."
+    )
+    return [head, "", *lines]
 
 
 def _equal_dose(mean: dict[str, dict[str, dict[str, float]]]) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from scanmend_models.arrays import Run
 from scanmend_models.quality import baselines
-from scanmend_models.quality.scores import ause, interval_coverage, picture_scores
+from scanmend_models.quality.scores import Picture, ause, interval_coverage, picture_scores
 from scanmend_models.quality.tasks import Table, Task, Truth, tasks
 
 Scores = dict[str, float]
@@ -24,8 +24,16 @@ class Contender:
 
     name: str
     sha256: str
+    """Of its weights: what its estimates depend on."""
     learned: bool
     run: Run
+    calibration: str = ""
+    """What its sigma depends on beside them, in any short form."""
+
+    @property
+    def key(self) -> str:
+        """What the cache knows it by."""
+        return f"{self.name}@{self.sha256[:12]}{self.calibration}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,23 +117,30 @@ def _methods(
     values = task.asked["values"][0, 0]
     if task.table is Table.SPARSE:
         for name, fill in baselines.FILLS.items():
-            yield name, lambda fill=fill: picture_scores(fill(values, task.sampled), task.truth)  # type: ignore[misc]
+            yield name, lambda fill=fill: _timed(lambda: fill(values, task.sampled), task)  # type: ignore[misc]
         if denoiser is not None:
             play = baselines.plug_and_play(denoiser.run)
             yield (
                 f"plug-and-play@{denoiser.sha256[:12]}",
-                lambda: picture_scores(play(values, task.sampled), task.truth),
+                lambda: _timed(lambda: play(values, task.sampled), task),
             )
     elif task.table is Table.DOSE:
         yield "none", lambda: picture_scores(values, task.truth)
-        yield "best Gaussian", lambda: picture_scores(baselines.best_gaussian(values, task.truth), task.truth)
+        yield "best Gaussian", lambda: _timed(lambda: baselines.best_gaussian(values, task.truth), task)
         for name, filter_ in baselines.FILTERS.items():
             yield (
                 name,
-                lambda filter_=filter_: picture_scores(filter_(values, task.counts_per_unit), task.truth),  # type: ignore[misc]
+                lambda filter_=filter_: _timed(lambda: filter_(values, task.counts_per_unit), task),  # type: ignore[misc]
             )
     for one in contenders:
-        yield f"{one.name}@{one.sha256[:12]}", lambda one=one: _score_model(one, task)  # type: ignore[misc]
+        yield one.key, lambda one=one: _score_model(one, task)  # type: ignore[misc]
+
+
+def _timed(restore: Callable[[], Picture], task: Task) -> Scores:
+    start = time.perf_counter()
+    restored = restore()
+    elapsed_ms = 1e3 * (time.perf_counter() - start)
+    return {**picture_scores(restored, task.truth), "elapsed_ms": elapsed_ms}
 
 
 def _score_model(contender: Contender, task: Task) -> Scores:
@@ -156,8 +171,10 @@ def means(rows: Sequence[Row]) -> dict[str, dict[str, Scores]]:
     return {
         task: {
             method: {
-                name: float((np.median if name == "elapsed_ms" else np.mean)([one[name] for one in scores]))
-                for name in scores[0]
+                name: float(
+                    (np.median if name == "elapsed_ms" else np.mean)([one[name] for one in scores if name in one])
+                )
+                for name in scores[-1]
             }
             for method, scores in methods.items()
         }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 
 from scanmend.engine.catalogue import PASS_THROUGH, Catalogue
@@ -32,7 +34,9 @@ def contenders(names: Sequence[str] | None, threads: int) -> list[Contender]:
 def _contender(catalogue: Catalogue, name: str, threads: int) -> Contender:
     manifest = catalogue.manifest(name)
     restorer = Restorer.load(name, threads=threads, runtimes=("onnxruntime",))
-    return Contender(name, manifest.sha256, manifest.kind == "learned", _runner(restorer))
+    table = msgspec.json.encode(manifest.calibration)
+    calibration = hashlib.sha256(table).hexdigest()[:6] if manifest.calibration is not None else ""
+    return Contender(name, manifest.sha256, manifest.kind == "learned", _runner(restorer), calibration)
 
 
 def _runner(restorer: Restorer) -> Run:

@@ -155,8 +155,11 @@ class Restorer:
     def _judge(self, picture: Picture, estimate: FloatPicture, sigma: FloatPicture) -> Assessment:
         """Check the answer, put its sigma right, and say where the input is unlike what the model was made for."""
         manifest = self.model.manifest
-        np.maximum(sigma, np.float32(least_sigma(picture)), out=sigma)
         assessment = assess(picture, estimate, sigma)
+        floor = least_sigma(picture)
+        if sigma.min() < floor:
+            np.maximum(sigma, np.float32(floor), out=sigma)
+            assessment = Assessment(sigma_mean=float(sigma.mean(dtype=np.float64)))
         if manifest.calibration is None and not manifest.domain and manifest.purpose == "measuring":
             return assessment
         found = statistics(
