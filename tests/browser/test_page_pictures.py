@@ -159,6 +159,7 @@ def test_the_scale_bar_is_right_at_any_zoom(fake: FakeAcquire, open_page: object
     for key in ["0", *["+"] * 12, *["-"] * 24]:
         page.keyboard.press(key)
         page.wait_for_timeout(60)
+        page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
         zoom = float(page.evaluate("document.getElementById('zoom').value.replace('%','')")) / 100
         text = page.locator("#left .scalebar span").inner_text()
         number, unit = text.split()

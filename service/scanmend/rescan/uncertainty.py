@@ -222,6 +222,8 @@ def _binned(picture: npt.NDArray[np.generic]) -> FloatPicture:
 def _reason(dwell: npt.NDArray[np.uint32], sigma: FloatPicture) -> str:
     given, doubt = _binned(dwell), _binned(sigma)
     unsure = doubt > 1.5 * float(doubt.mean(dtype=np.float64))
+    if not unsure.any():
+        return "The dwell is spread over the whole field, which is about equally uncertain everywhere."
     area = 100 * float(np.count_nonzero(unsure)) / unsure.size
     share = 100 * float(given[unsure].sum()) / max(float(given.sum()), 1e-30)
     return f"{share:.0f} % of the dwell goes to the {area:.0f} % of the field that is least certain."
