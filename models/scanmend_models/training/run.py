@@ -119,7 +119,13 @@ class Trainer:
         began, saved, noted = time.monotonic(), time.monotonic(), time.monotonic()
         elapsed_before, sums, count = self.elapsed_s, [0.0, 0.0], 0
         while not stop.now(self.step) and (self.last_step is None or self.step < self.last_step):
-            error, surprise = self._train_on(next(batches))
+            try:
+                batch = next(batches)
+            except RuntimeError:
+                if stop.asked:  # Ctrl-C reaches the processes that make batches too
+                    break
+                raise
+            error, surprise = self._train_on(batch)
             sums, count = [sums[0] + error, sums[1] + surprise], count + 1
             self.step += 1
             self.elapsed_s = elapsed_before + time.monotonic() - began

@@ -136,6 +136,25 @@ def test_a_killed_run_leaves_a_whole_checkpoint(tmp_path):
     assert load(last).step == step + 2
 
 
+def test_control_c_reaches_every_process_and_the_run_is_saved(tmp_path):
+    config = tmp_path / "tiny.toml"
+    config.write_text(
+        'name = "tiny"\nworkers = 1\nlog_every = 1\n'
+        "[data]\nbatch = 2\npatch_px = 32\ndrawn_side_px = 64\npool = 2\n"
+        "[network]\nchannels = 4\nlevels = 2\nfull_channels = 4\n"
+    )
+    command = [sys.executable, "-u", "-m", "scanmend_models.train", str(config), "--folder", str(tmp_path)]
+    process = subprocess.Popen([*command, "--threads", "1"], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "step 3:" in line:
+            break
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.stdout.read()
+    assert process.wait(timeout=60) == 0 and "goes on" in said
+    assert load(tmp_path / "tiny" / "last.pt").step >= 3
+
+
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path):
     (tmp_path / "last.pt").write_bytes(b"nothing")
     with pytest.raises(ModelCorrupt, match=r"last\.pt"):
