@@ -144,14 +144,15 @@ def test_control_c_reaches_every_process_and_the_run_is_saved(tmp_path):
         "[network]\nchannels = 4\nlevels = 2\nfull_channels = 4\n"
     )
     command = [sys.executable, "-u", "-m", "scanmend_models.train", str(config), "--folder", str(tmp_path)]
-    process = subprocess.Popen([*command, "--threads", "1"], stdout=subprocess.PIPE, text=True, start_new_session=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "step 3:" in line:
-            break
-    os.killpg(process.pid, signal.SIGINT)
-    said = process.stdout.read()
-    assert process.wait(timeout=60) == 0 and "goes on" in said
+    command += ["--threads", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "step 3:" in line:
+                break
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.stdout.read()
+        assert process.wait(timeout=60) == 0 and "goes on" in said
     assert load(tmp_path / "tiny" / "last.pt").step >= 3
 
 
