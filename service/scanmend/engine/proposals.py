@@ -9,8 +9,9 @@ from pathlib import Path
 
 import msgspec
 
+from scanmend.engine.runtimes import Picture
 from scanmend.ipc.engine_link import INLINE_BYTES, ProposalMade
-from scanmend.rescan import DoseLedger, Policy, RescanState, policy_named
+from scanmend.rescan import DoseLedger, Policy, RescanState, policy_named, propose
 from scanmend.restoration import FloatPicture
 from scanmend.wire.header import FrameHeader
 from scanmend.wire.messages import Executed, Hello, Mode, Proposal
@@ -41,12 +42,16 @@ class Proposals:
         if self._open is not None and self._open.proposal_id == executed.proposal_id:
             self._open = None
 
-    def propose(self, header: FrameHeader, sigma: FloatPicture, ledger: DoseLedger) -> ProposalMade | None:
+    def propose(
+        self, header: FrameHeader, picture: Picture, estimate: FloatPicture, sigma: FloatPicture, ledger: DoseLedger
+    ) -> ProposalMade | None:
         """The next plan after a complete pass; None where none is wanted, open, affordable or worth it.
 
         Args:
             header: The frame that ended the pass.
-            sigma: Standard deviation of its restoration, `(ny, nx)`.
+            picture: What was restored.
+            estimate: Its restoration, `(ny, nx)`.
+            sigma: The restoration's standard deviation, `(ny, nx)`.
             ledger: What the specimen has had.
         """
         now = time.time_ns()
@@ -57,12 +62,17 @@ class Proposals:
         state = RescanState(
             field=self._hello.field,
             capabilities=self._hello.capabilities,
+            estimate=estimate,
             sigma=sigma,
+            values=picture.values,
+            weight=picture.weight,
+            units_per_electron=picture.units_per_electron,
+            read_variance=picture.read_variance,
             dwell_ns=ledger.dwell_ns,
             passes=header.pass_index + 1,
             affordable_dwell_ns=ledger.affordable_dwell_ns,
         )
-        found = self._policy.propose(state)
+        found = propose(self._policy, state)
         if found is None:
             return None
         able = self._hello.capabilities

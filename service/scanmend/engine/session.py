@@ -16,6 +16,7 @@ from scanmend.engine.exposures import InputNotFinite, SessionExposure
 from scanmend.engine.models import LiveModels
 from scanmend.engine.proposals import Proposals
 from scanmend.engine.restorer import AUTO, Restorer
+from scanmend.engine.runtimes import Picture
 from scanmend.engine.slots import OutSlot, SessionSlots
 from scanmend.errors import ExposureError, ModelError, PlanError, ScanmendError
 from scanmend.frame import Frame, Samples
@@ -81,6 +82,8 @@ class EngineSession:
         self._say = say
         self._beat = beat
         self._failures = 0
+        self._picture: Picture | None = None
+        """What was restored last; good until the exposure grows."""
         self._proposals = Proposals(hello, run_dir)
         self._slots = SessionSlots(opening)
         models.sessions += 1
@@ -123,7 +126,7 @@ class EngineSession:
             done, slot = self._failed(work, header, taken, error), None
         self._say(done)
         if done.restored and slot is not None and header.end_of_pass:
-            self._choose(header, slot.sigma)
+            self._choose(header, slot.estimate, slot.sigma)
 
     def propose_again(self, header: FrameHeader) -> None:
         """Make the proposal that an engine before this one owed when it ended.
@@ -135,11 +138,12 @@ class EngineSession:
             return
         estimate, sigma = np.empty((2, *self.hello.field.shape), dtype=np.float32)
         try:
-            self._restorer.restore_into(self.exposure.picture(), estimate, sigma, beat=self._beat)
+            self._picture = self.exposure.picture()
+            self._restorer.restore_into(self._picture, estimate, sigma, beat=self._beat)
         except MISHAPS:
             log.exception("session %s: the proposal that was owed cannot be made", self.hello.session)
             return
-        self._choose(header, sigma)
+        self._choose(header, estimate, sigma)
 
     def summary(self) -> SessionSummary:
         """The session's dose, for its receipt."""
@@ -227,7 +231,7 @@ class EngineSession:
 
     def _restore(self, restorer: Restorer, slot: OutSlot) -> tuple[Assessment, float]:
         """What the restoration says of itself, and electrons per unit of the values."""
-        picture = self.exposure.picture()
+        picture = self._picture = self.exposure.picture()
         start = time.perf_counter()
         assessment = restorer.restore_into(picture, slot.estimate, slot.sigma, beat=self._beat)
         self._models.choice.learn(restorer.info.name, slot.estimate.size, 1e3 * (time.perf_counter() - start))
@@ -243,9 +247,11 @@ class EngineSession:
             time_ms = min(time_ms, self.hello.deadline_ms)
         return self._models.best_for(self.hello.field.pixels, self.exposure.coverage, time_ms, self._restorer)
 
-    def _choose(self, header: FrameHeader, sigma: FloatPicture) -> None:
+    def _choose(self, header: FrameHeader, estimate: FloatPicture, sigma: FloatPicture) -> None:
+        if self._picture is None:
+            return
         try:
-            made = self._proposals.propose(header, sigma, self.ledger)
+            made = self._proposals.propose(header, self._picture, estimate, sigma, self.ledger)
         except MISHAPS as error:
             log.exception("no proposal for session %s", self.hello.session)
             self._say(EngineProblem(code="no_proposal", text=f"No rescan is proposed: {error}", session_id=self.id))

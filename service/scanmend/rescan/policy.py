@@ -1,4 +1,4 @@
-"""The seam for whatever chooses the next plan."""
+"""The seam for whatever chooses where to scan next."""
 
 from __future__ import annotations
 
@@ -15,14 +15,24 @@ from scanmend.restoration import FloatPicture
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RescanState:
-    """What a policy may look at."""
+    """What a policy may look at; maps `(ny, nx)`."""
 
     field: Field
     capabilities: Capabilities
+    estimate: FloatPicture
+    """The restoration, in the units of the samples."""
     sigma: FloatPicture
-    """Standard deviation of the restoration, `(ny, nx)`."""
+    """Standard deviation of the restoration."""
+    values: FloatPicture
+    """Mean signal of a visit of the reference dwell; 0 where not sampled."""
+    weight: FloatPicture
+    """Summed dwell over the reference dwell; 0 where not sampled."""
+    units_per_electron: float
+    """0 for samples without noise."""
+    read_variance: float
+    """In squared units, for a visit of weight 1."""
     dwell_ns: npt.NDArray[np.float64]
-    """Summed dwell so far, `(ny, nx)`, in nanoseconds."""
+    """Summed dwell so far in nanoseconds."""
     passes: int
     """Passes so far, 1 or more."""
     affordable_dwell_ns: float
@@ -31,7 +41,7 @@ class RescanState:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ProposedPlan:
-    """A plan, and what the policy expects of it."""
+    """A plan, and what is expected of it."""
 
     plan: ScanPlan
     reason: str
@@ -43,11 +53,11 @@ class ProposedPlan:
 
 
 class Policy(Protocol):
-    """Chooses what to scan next."""
+    """Chooses where to scan next; belongs to no session, and keeps nothing from call to call."""
 
-    def propose(self, state: RescanState) -> ProposedPlan | None:
-        """The next plan, or None where none is worth its dose; called after each complete pass.
+    def weight(self, state: RescanState) -> FloatPicture:
+        """How long to dwell at each pixel in the next pass, on any scale: float32 `(ny, nx)`, not negative.
 
-        The plan keeps to the capabilities and to `affordable_dwell_ns`.
+        Called after each complete pass; dose, time and the instrument's limits are the planner's business.
         """
         ...

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from scanmend.errors import InvalidInput
+from scanmend.rescan.policies.edge import Edge
+from scanmend.rescan.policies.neyman import Neyman
+from scanmend.rescan.policies.outlier import Outlier
+from scanmend.rescan.policies.uncertainty import Uncertainty
+from scanmend.rescan.policies.uniform import Uniform
+from scanmend.rescan.policies.variance import Variance
 from scanmend.rescan.policy import Policy
-from scanmend.rescan.uncertainty import Uncertainty
+
+DEFAULT = "variance"
 
 POLICIES: dict[str, Policy] = {
+    "uniform": Uniform(),
+    "neyman": Neyman(),
+    "outlier": Outlier(),
+    "edge": Edge(),
     "uncertainty": Uncertainty(),
+    "variance": Variance(),
 }
 
 

@@ -1,8 +1,9 @@
-"""The policy `uncertainty` within every limit an instrument may have."""
+"""Plans within every limit an instrument may have."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,24 +14,34 @@ from hypothesis import strategies as st
 from scanmend.errors import InvalidInput
 from scanmend.field import Capabilities, Field
 from scanmend.plan import ScanPlan
-from scanmend.rescan import DoseLedger, ProposedPlan, RescanState, policy_named, policy_names
-from scanmend.rescan.uncertainty import Uncertainty
+from scanmend.rescan import DoseLedger, Policy, ProposedPlan, RescanState, policy_named, policy_names, propose
+from scanmend.rescan.policies.uncertainty import Uncertainty
+from scanmend.rescan.registry import DEFAULT, POLICIES
 
-POLICY = policy_named("uncertainty")
+
+def state_after(ledger: DoseLedger, sigma: np.ndarray, able: Capabilities | None = None, **more: Any) -> RescanState:
+    """A full field of 10 electrons a visit, unless something else is said."""
+    flat = np.full(sigma.shape, 10.0, dtype=np.float32)
+    given: dict[str, Any] = {
+        "field": ledger.field,
+        "capabilities": able or Capabilities(),
+        "estimate": flat,
+        "sigma": sigma.astype(np.float32),
+        "values": flat,
+        "weight": np.ones_like(flat),
+        "units_per_electron": 1.0,
+        "read_variance": 0.0,
+        "dwell_ns": ledger.dwell_ns,
+        "passes": 1,
+        "affordable_dwell_ns": ledger.affordable_dwell_ns,
+    }
+    return RescanState(**{**given, **more})
 
 
 def proposed(
-    sigma: np.ndarray, ledger: DoseLedger, able: Capabilities | None = None, passes: int = 1
+    sigma: np.ndarray, ledger: DoseLedger, able: Capabilities | None = None, policy: Policy | None = None
 ) -> ProposedPlan | None:
-    state = RescanState(
-        field=ledger.field,
-        capabilities=able or Capabilities(),
-        sigma=sigma.astype(np.float32),
-        dwell_ns=ledger.dwell_ns,
-        passes=passes,
-        affordable_dwell_ns=ledger.affordable_dwell_ns,
-    )
-    return POLICY.propose(state)
+    return propose(policy or policy_named("uncertainty"), state_after(ledger, sigma, able))
 
 
 def after_a_pass(shape: tuple[int, int], budget: float | None = None, dwell_ns: int = 2000) -> DoseLedger:
@@ -40,7 +51,7 @@ def after_a_pass(shape: tuple[int, int], budget: float | None = None, dwell_ns: 
 
 
 def test_names() -> None:
-    assert policy_names() == ["uncertainty"]
+    assert DEFAULT in policy_names() and policy_names()[0] == "uniform"
     with pytest.raises(InvalidInput, match="uncertainty"):
         policy_named("nonsense")
 
@@ -112,6 +123,7 @@ def test_nothing_is_proposed_when_the_budget_is_spent() -> None:
     per_point=st.booleans(),
     points=st.booleans(),
     seed=st.integers(0, 99),
+    name=st.sampled_from(sorted(POLICIES)),
 )
 def test_no_plan_crosses_the_budget_or_the_capabilities(
     shape: tuple[int, int],
@@ -124,6 +136,7 @@ def test_no_plan_crosses_the_budget_or_the_capabilities(
     per_point: bool,
     points: bool,
     seed: int,
+    name: str,
 ) -> None:
     plain = after_a_pass(shape, dwell_ns=first_dwell)
     budget = plain.spent_e_per_nm2 * (1 + left)
@@ -136,7 +149,7 @@ def test_no_plan_crosses_the_budget_or_the_capabilities(
         max_dwell_ns=longest,
         max_points=max_points,
     )
-    made = proposed(np.random.default_rng(seed).random(shape) ** 4, ledger, able)
+    made = proposed(np.random.default_rng(seed).random(shape) ** 4, ledger, able, policy_named(name))
     if made is None:
         return
     made.plan.validate(ledger.field)
@@ -158,14 +171,6 @@ def test_the_cap_keeps_one_wild_pixel_from_taking_all() -> None:
     sigma[20, 20] = 1e6
     policy = Uncertainty(cap=4.0, uniform_share=0.3)
     ledger = after_a_pass((64, 64))
-    state = RescanState(
-        field=ledger.field,
-        capabilities=Capabilities(),
-        sigma=sigma.astype(np.float32),
-        dwell_ns=ledger.dwell_ns,
-        passes=1,
-        affordable_dwell_ns=math.inf,
-    )
-    made = policy.propose(state)
+    made = proposed(sigma, ledger, policy=policy)
     assert made is not None
     assert np.bincount(made.plan.pixels, made.plan.dwells_ns).min() > 0

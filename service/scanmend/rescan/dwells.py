@@ -1,0 +1,130 @@
+"""Dwell times that an instrument can run and a budget allows, as near to the wanted ones as can be."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from scanmend.field import Capabilities
+from scanmend.rescan.policy import RescanState
+
+Dwells = npt.NDArray[np.float32]
+
+WORTH_A_COMMAND = 0.01
+"""Share of an average pass that the budget must leave: less is not worth a command of the instrument."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the instrument and the budget allow."""
+
+    total_ns: float
+    """Dwell of all points together."""
+    quantum_ns: int
+    least_ns: int
+    most_ns: int
+    """Shortest and longest dwell, multiples of the quantum."""
+    max_points: int
+    one_dwell: bool
+    """Whether all points must have the same dwell, which is then `least_ns`."""
+
+    @classmethod
+    def of(cls, state: RescanState) -> Limits | None:
+        """The limits, or None where they leave nothing."""
+        able: Capabilities = state.capabilities
+        quantum = able.dwell_quantum_ns
+        least = -(-able.min_dwell_ns // quantum) * quantum
+        most = min(able.max_dwell_ns, 0xFFFFFFFF) // quantum * quantum
+        if least > most:
+            return None
+        sofar = float(state.dwell_ns.sum())
+        usual_total = sofar / max(1, state.passes)
+        total = min(usual_total, state.affordable_dwell_ns)
+        if not max(least, WORTH_A_COMMAND * usual_total) <= total < math.inf:
+            return None
+        if not able.dwell_per_point:
+            visited = max(1, int(np.count_nonzero(state.dwell_ns)))
+            usual = round(sofar / visited / max(1, state.passes) / quantum) * quantum
+            least = min(max(usual, least), most)
+            if total < least:
+                return None
+        return cls(total, quantum, least, most, able.max_points, not able.dwell_per_point)
+
+
+def quantised(wanted: Dwells, limits: Limits) -> npt.NDArray[np.uint32] | None:
+    """Dwell times that the instrument can run, as near to the wanted ones as their sum allows; None for none."""
+    scale, least = 1.0, limits.least_ns
+    dwell = _rounded(wanted, limits, least)
+    for _ in range(6):
+        total = int(dwell.sum(dtype=np.uint64))
+        points = int(np.count_nonzero(dwell))
+        if points > limits.max_points and not limits.one_dwell:
+            # Fewer points with a longer dwell each.
+            grown = max(least * 1.25, limits.total_ns / limits.max_points)
+            least = min(math.ceil(grown / limits.quantum_ns) * limits.quantum_ns, limits.most_ns)
+        elif total > limits.total_ns:
+            scale *= limits.total_ns / total * 0.9995
+        else:
+            break
+        dwell = _rounded(wanted * np.float32(scale), limits, least)
+    over = int(dwell.sum(dtype=np.uint64)) > limits.total_ns or np.count_nonzero(dwell) > limits.max_points
+    if over:
+        dwell = _cut(dwell, limits)
+    return dwell if dwell.any() else None
+
+
+def _rounded(wanted: Dwells, limits: Limits, least_ns: int) -> npt.NDArray[np.uint32]:
+    """Round each dwell up or down so that neighbourhoods keep their sum.
+
+    Below the shortest dwell a pixel is visited for that long or not at all; above it, its dwell is one of the two
+    nearest multiples of the quantum. The larger one is taken where the fraction is above a threshold that is spread
+    evenly over the plane (ordered dithering).
+    """
+    threshold = _thresholds(wanted.shape)
+    short = wanted / np.float32(least_ns)
+    dwell = np.where(short > threshold, np.float32(least_ns), np.float32(0))
+    if not limits.one_dwell:
+        quantum = np.float32(limits.quantum_ns)
+        long = short >= 1
+        if long.any():
+            dwell[long] = np.floor(wanted[long] / quantum + threshold[long]) * quantum
+            np.minimum(dwell, np.float32(limits.most_ns), out=dwell)
+    # float32 keeps 24 bits: a multiple of the quantum above 16 ms may have been rounded off it.
+    whole = np.rint(dwell).astype(np.uint32)
+    if limits.quantum_ns > 1 and limits.most_ns >= 1 << 24:
+        whole -= whole % np.uint32(limits.quantum_ns)
+    return np.minimum(whole, np.uint32(limits.most_ns))
+
+
+@lru_cache(maxsize=4)
+def _thresholds(shape: tuple[int, int]) -> Dwells:
+    """Evenly spread numbers from 0 to 1, by the additive sequence of the plastic number (M. Roberts, 2018)."""
+    y, x = (np.arange(extent, dtype=np.float64) for extent in shape)
+    spread = (0.7548776662466927 * x[None, :] + 0.5698402909980532 * y[:, None] + 0.5) % 1.0
+    made = spread.astype(np.float32)
+    made.flags.writeable = False
+    return made
+
+
+def _cut(dwell: npt.NDArray[np.uint32], limits: Limits) -> npt.NDArray[np.uint32]:
+    """Leave out points, the shortest first, until the plan fits."""
+    flat = dwell.reshape(-1)
+    order = np.argsort(flat, kind="stable")[::-1]
+    order = order[: min(limits.max_points, int(np.count_nonzero(flat)))]
+    fits = np.cumsum(flat[order], dtype=np.uint64) <= limits.total_ns
+    kept = np.zeros_like(flat)
+    kept[order[fits]] = flat[order[fits]]
+    return kept.reshape(dwell.shape)
+
+
+def uniform(limits: Limits, shape: tuple[int, ...]) -> npt.NDArray[np.uint32] | None:
+    """For an instrument that runs rasters only: the whole field once more."""
+    pixels = shape[0] * shape[1]
+    dwell = int(limits.total_ns // pixels) // limits.quantum_ns * limits.quantum_ns
+    if dwell < limits.least_ns or pixels > limits.max_points:
+        return None
+    return np.full(shape, min(dwell, limits.most_ns), dtype=np.uint32)

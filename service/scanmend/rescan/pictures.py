@@ -1,0 +1,52 @@
+"""Smoothing and binning, quick enough to be done between two passes."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from scanmend.restoration import FloatPicture
+
+BIN_PX = 4
+"""Neighbours within squares of so many pixels share what is learned."""
+
+
+def binned(picture: npt.NDArray[np.generic]) -> FloatPicture:
+    """Means over squares of `BIN_PX`; what is left over at the far edges is left out."""
+    side = min(BIN_PX, *picture.shape)
+    ny, nx = picture.shape[0] // side, picture.shape[1] // side
+    cut = picture[: ny * side, : nx * side].astype(np.float32, copy=False)
+    lines = np.add.reduce(cut.reshape(ny, side, nx * side), axis=1)
+    means: FloatPicture = np.add.reduce(lines.reshape(ny, nx, side), axis=2)
+    means /= np.float32(side * side)
+    return means
+
+
+def blurred(picture: FloatPicture) -> FloatPicture:
+    """A picture smoothed over about 2 px (two box averages of 5 px along each axis), edges repeated."""
+    out: FloatPicture = picture
+    for _ in range(2):
+        out = _box(_box(out, 0), 1)
+    return out
+
+
+def _box(picture: FloatPicture, axis: int) -> FloatPicture:
+    """Averages of five neighbours along an axis, edges repeated."""
+    along = picture if axis == 0 else picture.T
+    out = np.empty_like(picture)
+    summed = out if axis == 0 else out.T
+    last = along.shape[0] - 1
+    if last < 4:
+        near = np.clip(np.arange(last + 1)[:, None] + np.arange(-2, 3), 0, last)
+        summed[:] = along[near].mean(axis=1)
+        return out
+    inner = summed[2:-2]
+    np.add(along[:-4], along[1:-3], out=inner)
+    for i in range(2, 5):
+        inner += along[i : last - 3 + i]
+    summed[0] = 3 * along[0] + along[1] + along[2]
+    summed[1] = 2 * along[0] + along[1] + along[2] + along[3]
+    summed[last] = 3 * along[last] + along[last - 1] + along[last - 2]
+    summed[last - 1] = 2 * along[last] + along[last - 1] + along[last - 2] + along[last - 3]
+    out *= np.float32(0.2)
+    return out

@@ -1,0 +1,1 @@
+"""The rescan policies, one a file."""
