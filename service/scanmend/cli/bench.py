@@ -30,11 +30,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     restore.add_argument("--cache", type=Path, help="file that keeps what was measured, for the next run")
     restore.add_argument("--docs", type=Path, help="write the tables and a picture into this document")
     restore.add_argument("--json", action="store_true", help="print one JSON document")
+    rescan = kinds.add_parser("rescan", help="rescan policies against a uniform pass of the same dose")
+    rescan.add_argument("--images", type=Path, required=True, help="folder of pictures that are taken as the truth")
+    rescan.add_argument("--count", type=int, default=30, help="at most so many pictures")
+    rescan.add_argument("--seeds", type=int, default=1, help="draws of the noise for each picture")
+    rescan.add_argument("--model", default="auto", help="the restorer behind every policy")
+    rescan.add_argument("--threads", type=int, default=2, help="threads of the runtime")
+    rescan.add_argument("--docs", type=Path, help="write the tables into this document")
+    rescan.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the benchmark and print its table."""
-    return _restore(arguments) if arguments.bench == "restore" else _stream(arguments)
+    return {"restore": _restore, "rescan": _rescan, "stream": _stream}[arguments.bench](arguments)
 
 
 def _restore(arguments: argparse.Namespace) -> int:
@@ -71,6 +79,32 @@ def _restore(arguments: argparse.Namespace) -> int:
             "lattices": [{name: getattr(one, name) for name in one.__slots__} for one in lattices],
         }
         print(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        print(text)
+    return 0
+
+
+def _rescan(arguments: argparse.Namespace) -> int:
+    # Slow imports, and extras that only this command needs.
+    from scanmend.bench.rescan import Bench, results
+    from scanmend.bench.rescan_document import tables, write
+    from scanmend.engine.restorer import Restorer
+    from scanmend_models.quality.truths import read_truths
+
+    restorer = Restorer.load(arguments.model, threads=arguments.threads, runtimes=("onnxruntime",))
+    judged = Bench(restorer).run(
+        read_truths(arguments.images, arguments.count),
+        seeds=arguments.seeds,
+        report=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    found = results(judged)
+    pictures = len({one.picture for one in judged})
+    text = tables(found, model=restorer.info.name, pictures=pictures, seeds=arguments.seeds)
+    if arguments.docs:
+        write(arguments.docs, text)
+    if arguments.json:
+        about = {"model": restorer.info.name, "sha256": restorer.info.sha256, "pictures": pictures}
+        print(json.dumps({**about, "seeds": arguments.seeds, "results": found}, indent=2, ensure_ascii=False))
     else:
         print(text)
     return 0

@@ -6,10 +6,11 @@ A session asks for a policy by name in its HELLO (`rescan`); without that nothin
 from scanmend.rescan.dose import DoseLedger
 from scanmend.rescan.planning import propose
 from scanmend.rescan.policy import Policy, ProposedPlan, RescanState
-from scanmend.rescan.registry import policy_named, policy_names
+from scanmend.rescan.registry import POLICIES, policy_named, policy_names
 from scanmend.rescan.request import check_request
 
 __all__ = [
+    "POLICIES",
     "DoseLedger",
     "Policy",
     "ProposedPlan",

@@ -19,6 +19,7 @@ from scanmend.field import Channel, Field
 from scanmend.ipc import engine_link as link
 from scanmend.plan import ScanPlan
 from scanmend.record import EntryKind, create_journal
+from scanmend.rescan import policy_names
 from scanmend.wire.header import PassReason, xxh3
 from scanmend.wire.messages import Executed, ExecutedStatus, Mode, Plan, encode
 
@@ -55,7 +56,7 @@ def dose(plan: ScanPlan, times: float = 1) -> float:
 def test_an_engine_says_what_is_live(acquire: FakeAcquire) -> None:
     assert {info.name for info in acquire.ready.models if info.live} >= {"identity", "pushpull"}
     assert acquire.ready.default_model == "pushpull"
-    assert acquire.ready.policies == ["uncertainty"]
+    assert acquire.ready.policies == policy_names()
     assert acquire.ready.pid == acquire.board.pid("engine") == acquire.process.pid
     assert acquire.board.age_s("engine") < 2
 

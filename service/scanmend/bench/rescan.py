@@ -1,0 +1,253 @@
+"""Rescan policies against a uniform pass of the same dose, with the same restorer behind both.
+
+Every picture is scanned once uniformly, restored, and scanned again as a policy says, three times; after each pass it
+is restored and compared with the truth. Plans are made by the service's own planner. Counts are Poisson's; the mean
+count a pixel and pass is the picture's, so that bright and dark pictures get the same dose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from scanmend.engine.restorer import Restorer
+from scanmend.engine.runtimes import Picture
+from scanmend.field import Capabilities, Field
+from scanmend.rescan import POLICIES, Policy, RescanState, propose
+from scanmend.rescan.pictures import blurred
+from scanmend.rescan.policies.shares import shared
+from scanmend.restoration import FloatPicture
+from scanmend_models.quality.bootstrap import paired
+from scanmend_models.quality.scores import picture_scores
+from scanmend_models.quality.tasks import Truth
+
+DWELL_NS = 10_000
+"""Of a pixel in the first pass."""
+EXTRA_PASSES = (1, 3)
+"""Pass equivalents after the first one, at which the picture is judged."""
+COUNTS = (2.0, 10.0)
+"""Mean counts of a pixel in a pass."""
+REPEATS = 6
+"""Draws of the noise over which the expected error of the fair oracle is averaged."""
+UNIFORM, TWICE = "uniform", "uniform, twice the dose"
+ONE_SHOT, REPLANNED, FAIR = "oracle, one-shot", "oracle, replanned", "oracle, expected error"
+
+Scores = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A picture after some passes of a policy."""
+
+    picture: str
+    group: str
+    kind: str
+    seed: int
+    counts_per_px: float
+    policy: str
+    passes: int
+    """Pass equivalents after the first one."""
+    scores: Mapping[str, float]
+
+
+@dataclass(slots=True)
+class Exposed:
+    """A specimen under the beam: electrons counted and dwell spent at every pixel, `(ny, nx)`."""
+
+    truth: FloatPicture
+    electrons_per_unit: float
+    """Mean electrons of a visit of `DWELL_NS` at a pixel whose truth is 1."""
+    electrons: FloatPicture
+    dwell_ns: FloatPicture
+
+    @classmethod
+    def once(cls, truth: FloatPicture, counts_per_px: float, rng: np.random.Generator) -> Exposed:
+        """Scan every pixel for `DWELL_NS`."""
+        per_unit = counts_per_px / max(float(truth.mean(dtype=np.float64)), 1e-6)
+        made = cls(truth, per_unit, np.zeros_like(truth), np.zeros_like(truth))
+        made.scan(np.full(truth.shape, float(DWELL_NS)), rng)
+        return made
+
+    def copy(self) -> Exposed:
+        """The same specimen, to be scanned otherwise from here on."""
+        return Exposed(self.truth, self.electrons_per_unit, self.electrons.copy(), self.dwell_ns.copy())
+
+    def scan(self, dwell_ns: np.ndarray, rng: np.random.Generator) -> None:
+        """Dwell at every pixel, and count what comes."""
+        mean = self.truth * self.electrons_per_unit * dwell_ns / DWELL_NS
+        self.electrons += rng.poisson(mean).astype(np.float32)
+        self.dwell_ns += dwell_ns.astype(np.float32)
+
+    def picture(self) -> Picture:
+        """What a model gets."""
+        weight = (self.dwell_ns / DWELL_NS).astype(np.float32)
+        values = np.zeros_like(self.electrons)
+        np.divide(self.electrons, weight * np.float32(self.electrons_per_unit), out=values, where=weight > 0)
+        return Picture(values=values, weight=weight, units_per_electron=1 / self.electrons_per_unit, read_variance=0.0)
+
+
+@dataclass(slots=True)
+class Oracle:
+    """Knows the truth, as no real policy does: dwell where the squared error is.
+
+    Args:
+        error: Squared error of a state; a one-shot oracle gives that of the first pass for ever.
+    """
+
+    error: Callable[[RescanState], FloatPicture]
+    kept: FloatPicture | None = None
+    once: bool = False
+
+    def weight(self, state: RescanState) -> FloatPicture:
+        """The neighbourhood's squared error, shared out as the policy `variance` does."""
+        if self.kept is None or not self.once:
+            self.kept = shared(blurred(self.error(state)), uniform=0.2, cap=8.0)
+        return self.kept
+
+
+@dataclass(slots=True)
+class Bench:
+    """Scans pictures by policies and judges what is restored.
+
+    Args:
+        restorer: Behind every policy.
+        policies: By name.
+    """
+
+    restorer: Restorer
+    policies: Mapping[str, Policy] = field(default_factory=lambda: dict(POLICIES))
+
+    def run(
+        self,
+        truths: Iterable[Truth],
+        *,
+        seeds: int = 1,
+        counts: Sequence[float] = COUNTS,
+        report: Callable[[str], None] = lambda _line: None,
+    ) -> list[Judged]:
+        """Judge every policy, the oracles, and uniform scans of twice the dose."""
+        found: list[Judged] = []
+        for number, truth in enumerate(truths):
+            for seed in range(seeds):
+                for per_px in counts:
+                    for policy, passes, scores in self._judge(truth.image, per_px, [number, seed, int(10 * per_px)]):
+                        kind = truth.name.split("__")[0]
+                        found.append(Judged(truth.name, truth.group, kind, seed, per_px, policy, passes, scores))
+            report(f"{number + 1} pictures: {truth.name}")
+        return found
+
+    def _judge(self, truth: FloatPicture, per_px: float, seed: Sequence[int]) -> Iterable[tuple[str, int, Scores]]:
+        first = Exposed.once(truth, per_px, np.random.default_rng([*seed, 0]))
+        start = self.restore(first)
+        for name, policy in {**self.policies, **self._oracles(first, seed)}.items():
+            rng = np.random.default_rng([*seed, 1])
+            exposed, state = first.copy(), start
+            for done in range(1, max(EXTRA_PASSES) + 1):
+                dwell = self.planned(policy, exposed, state, done)
+                exposed.scan(dwell, rng)
+                state = self.restore(exposed)
+                if done in EXTRA_PASSES:
+                    yield name, done, picture_scores(state[0], truth)
+        for passes in EXTRA_PASSES:
+            exposed = first.copy()
+            rng = np.random.default_rng([*seed, 2, passes])
+            exposed.scan(np.full(truth.shape, float((2 * (1 + passes) - 1) * DWELL_NS)), rng)
+            yield TWICE, passes, picture_scores(self.restore(exposed)[0], truth)
+
+    def _oracles(self, first: Exposed, seed: Sequence[int]) -> dict[str, Policy]:
+        truth = first.truth
+
+        def error(state: RescanState) -> FloatPicture:
+            found: FloatPicture = np.square(state.estimate - truth)
+            return found
+
+        def expected(_state: RescanState) -> FloatPicture:
+            total = np.zeros_like(truth)
+            for repeat in range(REPEATS):
+                rng = np.random.default_rng([*seed, 3, repeat])
+                per_px = first.electrons_per_unit * max(float(truth.mean(dtype=np.float64)), 1e-6)
+                total += np.square(self.restore(Exposed.once(truth, per_px, rng))[0] - truth)
+            return total
+
+        return {
+            ONE_SHOT: Oracle(error, once=True),
+            REPLANNED: Oracle(error),
+            FAIR: Oracle(expected, once=True),
+        }
+
+    def restore(self, exposed: Exposed) -> tuple[FloatPicture, FloatPicture]:
+        """Estimate and sigma of all that was counted."""
+        estimate, sigma = np.empty((2, *exposed.truth.shape), dtype=np.float32)
+        self.restorer.restore_into(exposed.picture(), estimate, sigma)
+        return estimate, sigma
+
+    def planned(
+        self, policy: Policy, exposed: Exposed, restored: tuple[FloatPicture, FloatPicture], passes: int
+    ) -> np.ndarray:
+        """Dwell of each pixel in the next pass, in nanoseconds, as the service's planner has it."""
+        picture = exposed.picture()
+        state = RescanState(
+            field=Field(shape=exposed.truth.shape, pixel_size_nm=1.0, beam_current_pa=10.0),
+            capabilities=Capabilities(),
+            estimate=restored[0],
+            sigma=restored[1],
+            values=picture.values,
+            weight=picture.weight,
+            units_per_electron=picture.units_per_electron,
+            read_variance=0.0,
+            dwell_ns=exposed.dwell_ns.astype(np.float64),
+            passes=passes,
+            affordable_dwell_ns=float("inf"),
+        )
+        made = propose(policy, state)
+        if made is None:
+            raise ValueError("the planner proposed nothing")
+        dwell = np.zeros(exposed.truth.size)
+        dwell[made.plan.pixels] = made.plan.dwells_ns
+        return dwell.reshape(exposed.truth.shape)
+
+
+def results(judged: Sequence[Judged]) -> list[dict[str, object]]:
+    """Paired differences to uniform by policy, dose and passes, with intervals over sources."""
+    rows: list[dict[str, object]] = []
+    by_key = {(one.picture, one.seed, one.counts_per_px, one.passes, one.policy): one for one in judged}
+    for policy in dict.fromkeys(one.policy for one in judged):
+        for counts in dict.fromkeys(one.counts_per_px for one in judged):
+            for passes in EXTRA_PASSES:
+                mine = [o for o in judged if (o.policy, o.counts_per_px, o.passes) == (policy, counts, passes)]
+                if policy != UNIFORM and mine:
+                    rows.append({"policy": policy, "counts_per_px": counts, "passes": passes, **_gain(mine, by_key)})
+    return rows
+
+
+def _gain(mine: Sequence[Judged], by_key: Mapping[tuple[str, int, float, int, str], Judged]) -> dict[str, object]:
+    gains: dict[str, list[float]] = {}
+    oracle, twice, groups, kinds = [], [], {}, {}
+    for one in mine:
+
+        def psnr(policy: str, one: Judged = one) -> float:
+            return by_key[one.picture, one.seed, one.counts_per_px, one.passes, policy].scores["psnr_db"]
+
+        gains.setdefault(one.picture, []).append(one.scores["psnr_db"] - psnr(UNIFORM))
+        oracle.append(psnr(ONE_SHOT) - psnr(UNIFORM))
+        twice.append(psnr(TWICE) - psnr(UNIFORM))
+        groups[one.picture], kinds[one.picture] = one.group, one.kind
+    by_picture = {name: float(np.mean(values)) for name, values in gains.items()}
+    interval = paired(list(by_picture.values()), [groups[name] for name in by_picture])
+    by_kind: dict[str, list[float]] = {}
+    for name, gain in by_picture.items():
+        by_kind.setdefault(kinds[name], []).append(gain)
+    doubling = float(np.mean(twice))
+    return {
+        "gain_db_mean": round(interval.mean, 4),
+        "gain_db_low": round(interval.by_group[0], 4),
+        "gain_db_high": round(interval.by_group[1], 4),
+        "worst_db": round(min(by_picture.values()), 4),
+        "of_oracle": round(interval.mean / float(np.mean(oracle)), 3),
+        # What uniform gains by doubling its dose sets the scale: decibels are nearly linear in the logarithm of dose.
+        "dose_saving": round(2 ** (interval.mean / doubling), 3) if doubling > 0 else None,
+        "by_kind_db": {kind: round(float(np.mean(values)), 4) for kind, values in sorted(by_kind.items())},
+        "pictures": len(by_picture),
+    }

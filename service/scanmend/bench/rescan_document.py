@@ -1,0 +1,61 @@
+"""The figures of the rescan benchmark as tables of `docs/rescan.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+"""What stands between is made anew; everything else in the file is kept."""
+
+
+def tables(found: Sequence[dict[str, Any]], *, model: str, pictures: int, seeds: int) -> str:
+    """Give the tables, as Markdown.
+
+    Args:
+        found: What `results` gave.
+        model: The restorer behind every policy.
+        pictures: How many.
+        seeds: Draws of the noise for each.
+    """
+    lines = [
+        f"{pictures} pictures, {seeds} draw{'s' if seeds > 1 else ''} of the noise each, restored by `{model}`. "
+        "PSNR over that of uniform passes of the same dose; intervals of 95 % from drawing whole sources anew.",
+    ]
+    for counts in sorted({row["counts_per_px"] for row in found}):
+        for passes in sorted({row["passes"] for row in found}):
+            lines += ["", f"### {counts:g} counts a pixel and pass, {passes} more pass{'es' if passes > 1 else ''}", ""]
+            lines += ["| policy | gain, dB | interval | worst picture | of the one-shot oracle | dose saved |"]
+            lines += ["|---|---|---|---|---|---|"]
+            for row in found:
+                if (row["counts_per_px"], row["passes"]) == (counts, passes):
+                    saving = f"× {row['dose_saving']:.2f}" if row["dose_saving"] else ""
+                    lines.append(
+                        f"| {row['policy']} | {row['gain_db_mean']:+.2f} "
+                        f"| {row['gain_db_low']:+.2f} … {row['gain_db_high']:+.2f} | {row['worst_db']:+.2f} "
+                        f"| {row['of_oracle']:.2f} | {saving} |"
+                    )
+    lines += ["", *_by_kind(found)]
+    return "\n".join(lines)
+
+
+def _by_kind(found: Sequence[dict[str, Any]]) -> list[str]:
+    kinds = sorted({kind for row in found for kind in row["by_kind_db"]})
+    counts, passes = min(row["counts_per_px"] for row in found), max(row["passes"] for row in found)
+    lines = [f"### By kind of specimen: {counts:g} counts, {passes} more passes, dB", ""]
+    lines += ["| policy | " + " | ".join(kinds) + " |", "|---" * (len(kinds) + 1) + "|"]
+    for row in found:
+        if (row["counts_per_px"], row["passes"]) == (counts, passes):
+            cells = " | ".join(f"{row['by_kind_db'][kind]:+.2f}" if kind in row["by_kind_db"] else "" for kind in kinds)
+            lines.append(f"| {row['policy']} | {cells} |")
+    return lines
+
+
+def write(path: Path, text: str) -> None:
+    """Put the figures into the document; it is made where there is none."""
+    before = path.read_text(encoding="utf-8") if path.exists() else f"# Rescans\n\n{BEGIN}\n{END}\n"
+    if BEGIN not in before or END not in before:
+        before += f"\n{BEGIN}\n{END}\n"
+    head, tail = before.split(BEGIN)[0], before.split(END)[1]
+    path.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}", encoding="utf-8")

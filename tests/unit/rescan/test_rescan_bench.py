@@ -1,0 +1,87 @@
+"""The benchmark of rescan policies: same dose, same restorer, paired."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scanmend import Restorer
+from scanmend.bench.rescan import FAIR, ONE_SHOT, REPLANNED, TWICE, Bench, Exposed, results
+from scanmend.bench.rescan_document import tables, write
+from scanmend.rescan import POLICIES
+from scanmend_models.quality.tasks import Truth
+
+
+def particles(side: int = 96, seed: int = 0) -> np.ndarray:
+    """A few bright discs on a dark, nearly empty field, from 0 to 1."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side]
+    picture = np.full((side, side), 0.03, np.float32)
+    for row, column, radius in zip(*rng.uniform(0.15, 0.85, (2, 5)) * side, rng.uniform(4, 9, 5), strict=True):
+        picture[(y - row) ** 2 + (x - column) ** 2 < radius**2] = 1.0
+    return picture
+
+
+@pytest.fixture(scope="module")
+def judged() -> list:
+    truths = [Truth(f"kind{seed % 2}__{seed}", f"source{seed}", particles(seed=seed)) for seed in range(2)]
+    return Bench(Restorer.load("pushpull", threads=1)).run(truths, counts=(2.0,))
+
+
+def test_every_policy_spends_the_same_dose() -> None:
+    truth = particles()
+    bench = Bench(Restorer.load("pushpull", threads=1))
+    exposed = Exposed.once(truth, 2.0, np.random.default_rng(0))
+    first = float(exposed.dwell_ns.sum())
+    for policy in POLICIES.values():
+        dwell = bench.planned(policy, exposed, bench.restore(exposed), 1)
+        assert dwell.sum() == pytest.approx(first, rel=2e-3)
+    assert exposed.electrons.mean() == pytest.approx(2.0, rel=0.1)  # counts a pixel, whatever the brightness
+    assert exposed.picture().values.mean() == pytest.approx(truth.mean(), rel=0.1)
+
+
+def test_all_are_judged_on_the_same_pictures(judged: list) -> None:
+    names = {one.policy for one in judged}
+    assert names == {*POLICIES, ONE_SHOT, REPLANNED, FAIR, TWICE}
+    assert len(judged) == len(names) * 2 * 2  # pictures, passes
+    assert {one.kind for one in judged} == {"kind0", "kind1"}
+
+
+def test_on_sparse_particles_the_oracle_and_twice_the_dose_win(judged: list) -> None:
+    found = {(row["policy"], row["passes"]): row for row in results(judged)}
+    assert ("uniform", 1) not in found
+    for passes in (1, 3):
+        oracle, twice = found[ONE_SHOT, passes], found[TWICE, passes]
+        assert oracle["gain_db_mean"] > 0.3 and oracle["of_oracle"] == 1
+        assert twice["gain_db_mean"] > 0.3 and twice["dose_saving"] == pytest.approx(2, rel=1e-3)
+        variance = found["variance", passes]
+        assert variance["gain_db_mean"] > 0.2 and 0 < variance["of_oracle"] < 1.2 and variance["dose_saving"] > 1
+        assert variance["gain_db_low"] <= variance["gain_db_mean"] <= variance["gain_db_high"]
+        assert variance["worst_db"] <= min(variance["by_kind_db"].values())
+
+
+def test_the_document_keeps_what_people_wrote(judged: list, tmp_path: Path) -> None:
+    text = tables(results(judged), model="pushpull", pictures=2, seeds=1)
+    path = tmp_path / "rescan.md"
+    path.write_text("# Rescans\n\nOurs.\n")
+    for _ in range(2):
+        write(path, text)
+    whole = path.read_text()
+    assert whole.startswith("# Rescans\n\nOurs.\n") and whole.count("| variance |") == 3
+    assert "| policy | kind0 | kind1 |" in whole
+
+
+def test_the_command_prints_one_document(tmp_path: Path) -> None:
+    Image.fromarray((255 * particles(64)).astype(np.uint8)).save(tmp_path / "one.png")
+    command = [sys.executable, "-m", "scanmend.cli", "bench", "rescan", "--images", str(tmp_path), "--count", "1"]
+    done = subprocess.run([*command, "--model", "pushpull", "--json"], capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    keys = "policy counts_per_px passes gain_db_mean gain_db_low gain_db_high worst_db of_oracle dose_saving"
+    assert set(keys.split()) <= set(said["results"][0]) and said["pictures"] == 1
