@@ -35,7 +35,7 @@ class SessionOptions(TypedDict, total=False):
     dose_budget_e_per_nm2: float | None
     """Largest dose, averaged over the field, that proposals may bring the session to; default: none."""
     rescan: str | None
-    """Rescan policy, for example `uncertainty`; default None: no proposals."""
+    """Rescan policy, for example `variance`; default None: no proposals."""
     capabilities: Capabilities | None
     """What the instrument can run; proposals keep to it."""
     unread: int
