@@ -105,6 +105,7 @@ def control() -> dict[str, tuple[str, Any]]:
                 deadline_ms=250,
                 model="pushpull",
                 dose_budget_e_per_nm2=1200.0,
+                pixel_dose_budget_e_per_nm2=5000.0,
                 rescan="uncertainty",
                 capabilities=Capabilities(
                     points=False,

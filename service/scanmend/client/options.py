@@ -34,6 +34,8 @@ class SessionOptions(TypedDict, total=False):
     """A name from the catalogue; default `auto`."""
     dose_budget_e_per_nm2: float | None
     """Largest dose, averaged over the field, that proposals may bring the session to; default: none."""
+    pixel_dose_budget_e_per_nm2: float | None
+    """Largest dose that proposals may bring any pixel to; default: none."""
     rescan: str | None
     """Rescan policy, for example `variance`; default None: no proposals."""
     capabilities: Capabilities | None
@@ -117,6 +119,7 @@ def session_setup(name: str, field: Field, options: SessionOptions) -> SessionSe
         deadline_ms=options.get("deadline_ms", 0),
         model=options.get("model", "auto"),
         dose_budget_e_per_nm2=options.get("dose_budget_e_per_nm2"),
+        pixel_dose_budget_e_per_nm2=options.get("pixel_dose_budget_e_per_nm2"),
         rescan=options.get("rescan"),
         capabilities=options.get("capabilities") or Capabilities(),
     )

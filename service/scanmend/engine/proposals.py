@@ -71,6 +71,7 @@ class Proposals:
             dwell_ns=ledger.dwell_ns,
             passes=header.pass_index + 1,
             affordable_dwell_ns=ledger.affordable_dwell_ns,
+            affordable_px_dwell_ns=ledger.affordable_px_dwell_ns,
         )
         found = propose(self._policy, state)
         if found is None:

@@ -71,7 +71,7 @@ class EngineSession:
         names = [channel.name for channel in hello.channels]
         index = names.index(hello.restore_channel) if hello.restore_channel in names else 0
         self.exposure = SessionExposure(hello.field, hello.channels[index], index, hello.mode)
-        self.ledger = DoseLedger(hello.field, hello.dose_budget_e_per_nm2)
+        self.ledger = DoseLedger(hello.field, hello.dose_budget_e_per_nm2, hello.pixel_dose_budget_e_per_nm2)
         self.lost = opening.lost_frames > 0 and hello.mode is Mode.EXPOSURE
         """Whether earlier frames of the exposure are gone: what is left is not what the client thinks it is."""
         self.plans: dict[int, ScanPlan] = {}

@@ -20,11 +20,15 @@ class DoseLedger:
     Args:
         field: The area being imaged.
         budget_e_per_nm2: Most dose, averaged over the field, that plans may bring it to; None for no limit.
+        pixel_budget_e_per_nm2: Most dose that plans may bring any pixel to; None for no limit.
     """
 
-    def __init__(self, field: Field, budget_e_per_nm2: float | None = None) -> None:
+    def __init__(
+        self, field: Field, budget_e_per_nm2: float | None = None, pixel_budget_e_per_nm2: float | None = None
+    ) -> None:
         self.field = field
         self.budget_e_per_nm2 = budget_e_per_nm2
+        self.pixel_budget_e_per_nm2 = pixel_budget_e_per_nm2
         self.total_dwell_ns = 0
         """Dwell summed over all points, exact."""
         self._everywhere_ns = 0
@@ -87,6 +91,20 @@ class DoseLedger:
         while left > 0 and self._dose(self.total_dwell_ns + left, self.field.area_nm2) > budget:
             left -= 1 + left // (1 << 50)
         return float(max(0, min(left, 1 << 53)))
+
+    @property
+    def affordable_px_dwell_ns(self) -> npt.NDArray[np.float64] | None:
+        """Most dwell that a plan may have at each pixel, whole nanoseconds `(ny, nx)`; None where there is no limit."""
+        budget, area = self.pixel_budget_e_per_nm2, self.field.pixel_size_nm**2
+        if budget is None:
+            return None
+        one = self._dose(1, area)
+        if not one > 0:
+            return np.zeros(self.field.shape)  # without a beam current no budget can be kept
+        most = math.floor(min(budget / one, 1e15))
+        while most > 0 and self._dose(most, area) > budget:
+            most -= 1
+        return np.maximum(most - self.dwell_ns, 0.0)
 
     def _dose(self, dwell_ns: float, area_nm2: float) -> float:
         current = self.field.beam_current_pa

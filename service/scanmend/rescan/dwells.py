@@ -17,6 +17,9 @@ Dwells = npt.NDArray[np.float32]
 WORTH_A_COMMAND = 0.01
 """Share of an average pass that the budget must leave: less is not worth a command of the instrument."""
 
+_SPREADS = 6
+"""Turns in which what full pixels leave is given to others; each turn fills some more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -77,6 +80,31 @@ def quantised(wanted: Dwells, limits: Limits) -> npt.NDArray[np.uint32] | None:
     return dwell if dwell.any() else None
 
 
+def quantised_within(wanted: Dwells, limits: Limits, room: npt.NDArray[np.float64]) -> npt.NDArray[np.uint32] | None:
+    """The same where each pixel has a limit of its own; what it leaves out goes to the others, by their weight.
+
+    Args:
+        wanted: Dwell of each pixel in nanoseconds.
+        limits: For all pixels together.
+        room: Most dwell of each pixel in nanoseconds; what is less than the shortest dwell is none.
+    """
+    room = np.where(room < limits.least_ns, 0.0, np.floor(room / limits.quantum_ns) * limits.quantum_ns)
+    total = float(wanted.sum(dtype=np.float64))
+    spread = np.minimum(wanted, room)
+    for _ in range(_SPREADS):
+        left, free = total - float(spread.sum()), spread < room
+        weight = float(wanted[free].sum(dtype=np.float64))
+        if left <= 1e-3 * total or weight <= 0:
+            break
+        spread[free] = np.minimum(spread[free] + wanted[free] * (left / weight), room[free])
+    dwell = quantised(spread.astype(np.float32), limits)
+    if dwell is None:
+        return None
+    above = dwell > room
+    dwell[above] = 0 if limits.one_dwell else room[above].astype(np.uint32)
+    return dwell if dwell.any() else None
+
+
 def _rounded(wanted: Dwells, limits: Limits, least_ns: int) -> npt.NDArray[np.uint32]:
     """Round each dwell up or down so that neighbourhoods keep their sum.
 
@@ -121,10 +149,10 @@ def _cut(dwell: npt.NDArray[np.uint32], limits: Limits) -> npt.NDArray[np.uint32
     return kept.reshape(dwell.shape)
 
 
-def uniform(limits: Limits, shape: tuple[int, ...]) -> npt.NDArray[np.uint32] | None:
-    """For an instrument that runs rasters only: the whole field once more."""
+def uniform(limits: Limits, shape: tuple[int, ...], room_ns: float) -> npt.NDArray[np.uint32] | None:
+    """For an instrument that runs rasters only: the whole field once more, each pixel for at most `room_ns`."""
     pixels = shape[0] * shape[1]
-    dwell = int(limits.total_ns // pixels) // limits.quantum_ns * limits.quantum_ns
+    dwell = int(min(limits.total_ns // pixels, room_ns)) // limits.quantum_ns * limits.quantum_ns
     if dwell < limits.least_ns or pixels > limits.max_points:
         return None
     return np.full(shape, min(dwell, limits.most_ns), dtype=np.uint32)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scanmend.plan import ScanPlan
-from scanmend.rescan.dwells import Limits, quantised, uniform
+from scanmend.rescan.dwells import Limits, quantised, quantised_within, uniform
 from scanmend.rescan.pictures import binned, blurred
 from scanmend.rescan.policy import Policy, ProposedPlan, RescanState
 from scanmend.restoration import FloatPicture
@@ -26,14 +26,16 @@ def propose(policy: Policy, state: RescanState) -> ProposedPlan | None:
     sigma_now = float(np.sqrt(np.mean(np.square(state.sigma, dtype=np.float32), dtype=np.float64)))
     if not (math.isfinite(sigma_now) and sigma_now > 0):
         return None
+    room = state.affordable_px_dwell_ns
     if not state.capabilities.points:
-        dwell = uniform(limits, state.sigma.shape)
+        dwell = uniform(limits, state.sigma.shape, math.inf if room is None else float(room.min()))
     else:
         wanted = policy.weight(state)
         total = float(wanted.sum(dtype=np.float64))
         if not (math.isfinite(total) and total > 0):
             return None
-        dwell = quantised(wanted * np.float32(limits.total_ns / total), limits)
+        wanted = wanted * np.float32(limits.total_ns / total)
+        dwell = quantised(wanted, limits) if room is None else quantised_within(wanted, limits, room)
     if dwell is None:
         return None
     return ProposedPlan(

@@ -37,6 +37,8 @@ class RescanState:
     """Passes so far, 1 or more."""
     affordable_dwell_ns: float
     """Most dwell that the plan may have in all; inf where there is no budget."""
+    affordable_px_dwell_ns: npt.NDArray[np.float64] | None = None
+    """Most dwell that the plan may have at each pixel, `(ny, nx)`; None where there is no such limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

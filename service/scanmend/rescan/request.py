@@ -10,13 +10,14 @@ from scanmend.wire.messages import Hello, Mode
 
 
 def check_request(hello: Hello) -> None:
-    """Check the rescan policy and the dose budget of a HELLO.
+    """Check the rescan policy and the dose budgets of a HELLO.
 
     Raises:
         InvalidInput: An unknown policy, a policy for passes that do not add up, or a budget that cannot be kept.
     """
-    budget = hello.dose_budget_e_per_nm2
-    if budget is not None:
+    for budget in (hello.dose_budget_e_per_nm2, hello.pixel_dose_budget_e_per_nm2):
+        if budget is None:
+            continue
         if not (math.isfinite(budget) and budget > 0):
             raise InvalidInput(
                 f"A dose budget of {budget} e/nm².", mend="Give a positive number of electrons per nm², or none."

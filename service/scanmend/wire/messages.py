@@ -141,6 +141,8 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="HELLO", tag_field="t
     model: str = "auto"
     dose_budget_e_per_nm2: float | None = None
     """Largest dose, averaged over the field, that proposals may bring the session to."""
+    pixel_dose_budget_e_per_nm2: float | None = None
+    """Largest dose that proposals may bring any pixel to: what the most sensitive part of the specimen bears."""
     rescan: str | None = None
     """Name of the rescan policy; None for no proposals."""
     capabilities: Capabilities = Capabilities()

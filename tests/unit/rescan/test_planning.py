@@ -34,6 +34,7 @@ def state_after(ledger: DoseLedger, sigma: np.ndarray, able: Capabilities | None
         "dwell_ns": ledger.dwell_ns,
         "passes": 1,
         "affordable_dwell_ns": ledger.affordable_dwell_ns,
+        "affordable_px_dwell_ns": ledger.affordable_px_dwell_ns,
     }
     return RescanState(**{**given, **more})
 
@@ -44,8 +45,10 @@ def proposed(
     return propose(policy or policy_named("uncertainty"), state_after(ledger, sigma, able))
 
 
-def after_a_pass(shape: tuple[int, int], budget: float | None = None, dwell_ns: int = 2000) -> DoseLedger:
-    ledger = DoseLedger(Field(shape=shape, pixel_size_nm=1.0, beam_current_pa=10.0), budget)
+def after_a_pass(
+    shape: tuple[int, int], budget: float | None = None, dwell_ns: int = 2000, pixel_budget: float | None = None
+) -> DoseLedger:
+    ledger = DoseLedger(Field(shape=shape, pixel_size_nm=1.0, beam_current_pa=10.0), budget, pixel_budget)
     ledger.add(ScanPlan.raster(shape, dwell_ns), 0, shape[0] * shape[1])
     return ledger
 
@@ -124,6 +127,7 @@ def test_nothing_is_proposed_when_the_budget_is_spent() -> None:
     points=st.booleans(),
     seed=st.integers(0, 99),
     name=st.sampled_from(sorted(POLICIES)),
+    pixel_left=st.none() | st.floats(0, 3),
 )
 def test_no_plan_crosses_the_budget_or_the_capabilities(
     shape: tuple[int, int],
@@ -137,10 +141,12 @@ def test_no_plan_crosses_the_budget_or_the_capabilities(
     points: bool,
     seed: int,
     name: str,
+    pixel_left: float | None,
 ) -> None:
     plain = after_a_pass(shape, dwell_ns=first_dwell)
     budget = plain.spent_e_per_nm2 * (1 + left)
-    ledger = after_a_pass(shape, budget, first_dwell)
+    pixel_budget = None if pixel_left is None else plain.spent_e_per_nm2 * (1 + pixel_left)
+    ledger = after_a_pass(shape, budget, first_dwell, pixel_budget)
     able = Capabilities(
         points=points,
         dwell_per_point=per_point,
@@ -155,6 +161,9 @@ def test_no_plan_crosses_the_budget_or_the_capabilities(
     made.plan.validate(ledger.field)
     assert ledger.spent_e_per_nm2 + ledger.price_e_per_nm2(made.plan) <= budget * (1 + 1e-12)
     assert made.plan.points <= max_points
+    after = after_a_pass(shape, budget, first_dwell)
+    after.add(made.plan, 0, made.plan.points)
+    assert pixel_budget is None or after.spent_max_e_per_nm2 <= pixel_budget * (1 + 1e-12)
     dwells = made.plan.dwells_ns
     assert dwells.min() >= least
     assert dwells.max() <= longest
@@ -164,6 +173,19 @@ def test_no_plan_crosses_the_budget_or_the_capabilities(
     assert math.isfinite(made.sigma_expected)
     assert made.sigma_expected <= made.sigma_now * (1 + 1e-6)
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(made.plan), type=ScanPlan) == made.plan
+
+
+def test_what_full_pixels_leave_goes_to_the_others() -> None:
+    sigma = np.ones((64, 64))
+    sigma[:, 32:] = 3.0
+    plain = after_a_pass((64, 64))
+    ledger = after_a_pass((64, 64), pixel_budget=1.75 * plain.spent_e_per_nm2)
+    made = proposed(sigma, ledger)
+    assert made is not None
+    dwell = np.bincount(made.plan.pixels, made.plan.dwells_ns, 64 * 64).reshape(64, 64)
+    assert dwell[:, 40:].mean() == pytest.approx(1500, rel=0.01)  # would be 2700
+    assert dwell[:, :24].mean() > 1350  # would be 1300
+    assert proposed(sigma, after_a_pass((64, 64), pixel_budget=plain.spent_e_per_nm2)) is None
 
 
 def test_the_cap_keeps_one_wild_pixel_from_taking_all() -> None:

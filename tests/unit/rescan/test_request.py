@@ -18,6 +18,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, float], str]] = [
     ("budget", {"dose_budget_e_per_nm2": 100.0}, CURRENT, ""),
     ("rescan without a budget", {"rescan": "uncertainty", "mode": Mode.EXPOSURE}, {}, ""),
     ("budget without a current", {"dose_budget_e_per_nm2": 100.0}, {}, "beam current"),
+    ("a pixel's budget without a current", {"pixel_dose_budget_e_per_nm2": 100.0}, {}, "beam current"),
+    ("no budget for a pixel", {"pixel_dose_budget_e_per_nm2": -1.0}, CURRENT, "positive"),
     ("no budget at all", {"dose_budget_e_per_nm2": 0.0}, CURRENT, "positive"),
     ("budget not a number", {"dose_budget_e_per_nm2": float("nan")}, CURRENT, "positive"),
     ("unknown policy", {"rescan": "luck", "mode": Mode.EXPOSURE}, CURRENT, "uncertainty"),
