@@ -40,6 +40,12 @@ def export(entry: Entry, folder: Path) -> None:
     write_onnx(entry.build(), model)
     asked = question()
     write_golden(golden, asked, with_onnxruntime(model)(asked))
+    write_manifest(entry, folder)
+
+
+def write_manifest(entry: Entry, folder: Path) -> None:
+    """Write the manifest of a model whose files lie in a folder."""
+    model, golden = folder / f"{entry.name}.onnx", folder / f"{entry.name}.golden.npz"
     text = json.dumps(manifest(entry, model, golden), indent=2, ensure_ascii=False)
     (folder / f"{entry.name}.json").write_text(text + "\n", encoding="utf-8")
 

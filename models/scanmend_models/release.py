@@ -25,7 +25,7 @@ from scanmend_models.calibration import calibrate
 from scanmend_models.data.batches import DataConfig, Pictures, make_batch
 from scanmend_models.data.pictures import Use, draw, read_micrographs
 from scanmend_models.execute import with_onnxruntime
-from scanmend_models.export import CATALOGUE, check, export
+from scanmend_models.export import CATALOGUE, check, export, write_manifest
 from scanmend_models.int8 import write_int8
 from scanmend_models.learned import entry, make_entry, with_weights
 from scanmend_models.onnx_files import sha256
@@ -55,11 +55,11 @@ def calibration_pictures(micrographs: Path | None) -> list[Picture]:
     return pictures
 
 
-def training_range(run: Run, data: DataConfig, batches: int = DOMAIN_BATCHES) -> dict[str, tuple[float, float]]:
+def training_range(run: Run, data: DataConfig) -> dict[str, tuple[float, float]]:
     """Measure `scanmend.validity.statistics` on fresh training examples; their range, but for outliers."""
     pictures = Pictures(data, DRAWN_SEED)
     gathered: dict[str, list[float]] = {}
-    for index in range(batches):
+    for index in range(DOMAIN_BATCHES):
         batch = make_batch(pictures, data, DRAWN_SEED, index)
         for row in range(len(batch.values)):
             asked = {
@@ -118,8 +118,21 @@ def release(checkpoint: Checkpoint, words: dict[str, Any], folder: Path, microgr
     twin = folder / f"{words['name']}.int8.onnx"
     write_int8(folder / shipped["file"], twin, config.data)
     shipped["int8"] = {"file": twin.name, "sha256": sha256(twin)}
-    export(entry(shipped, folder), folder)  # the same bytes, and all that is known of them
-    check(entry(json.loads((folder / f"{words['name']}.json").read_text(encoding="utf-8")), folder), folder)
+    write_manifest(entry(shipped, folder), folder)
+
+
+def renew_words(words: dict[str, Any], folder: Path) -> None:
+    """Put new words into the manifest of a shipped model: version, summary, rank and card; its files stay.
+
+    Raises:
+        InvalidInput: There is no such model.
+    """
+    path = folder / f"{words['name']}.json"
+    if not path.is_file():
+        raise InvalidInput(f"There is no {path}.", mend="Name a checkpoint too, to make the model.")
+    shipped = json.loads(path.read_text(encoding="utf-8"))
+    renewed = {name: words[name] for name in ("version", "summary", "rank", "card")}
+    path.write_text(json.dumps({**shipped, **renewed}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _effort(checkpoint: Checkpoint) -> str:
@@ -130,7 +143,7 @@ def _effort(checkpoint: Checkpoint) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Release a model; 0 if it was written and checked."""
     parser = argparse.ArgumentParser(prog="python -m scanmend_models.release", description=__doc__)
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoint", type=Path, nargs="?", help="without it, only the card of the model is renewed")
     parser.add_argument("--card", type=Path, required=True, help="TOML with name, version, summary, rank, card, …")
     parser.add_argument("--folder", type=Path, default=CATALOGUE, help="the catalogue's folder")
     parser.add_argument("--micrographs", type=Path, help="real pictures with a manifest, to calibrate on")
@@ -143,7 +156,10 @@ def main(arguments: list[str] | None = None) -> int:
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise InvalidInput(f"{asked.card} cannot be read: {error}.", mend="Name a TOML file.") from error
         asked.folder.mkdir(parents=True, exist_ok=True)
-        release(load(asked.checkpoint), words, asked.folder, asked.micrographs)
+        if asked.checkpoint is None:
+            renew_words(words, asked.folder)
+        else:
+            release(load(asked.checkpoint), words, asked.folder, asked.micrographs)
     except ScanmendError as error:
         log.error("%s", error)
         return 1
