@@ -18,6 +18,7 @@ from scanmend.field import Channel, Field
 from scanmend.plan import ScanPlan
 from scanmend.units import ELECTRONS_PER_PA_NS
 from scanmend_sim.column import Beam, Column, Scene
+from scanmend_sim.damage import Damage
 from scanmend_sim.detector import Detector
 from scanmend_sim.scan_generator import Scan, ScanGenerator, Stretch, cut
 from scanmend_sim.specimens import Specimen
@@ -40,6 +41,8 @@ class DoseReport:
     """Dose of the dwells at the pixel that has got most."""
     points: int
     """Points visited."""
+    signal_lost: float = 0.0
+    """Share of the specimen's whole signal that the beam has destroyed."""
 
 
 class Microscope:
@@ -53,6 +56,7 @@ class Microscope:
         column: Column | None = None,
         detectors: Detector | tuple[Detector, ...] | None = None,
         generator: ScanGenerator | None = None,
+        damage: Damage | None = None,
         seed: int = 0,
     ) -> None:
         """Put the specimen in and draw it.
@@ -63,6 +67,7 @@ class Microscope:
             column: Blur, drift and distortion; flawless where None.
             detectors: One or several, all of the same dtype; an ideal counting one where None.
             generator: Scan electronics; the default ones where None.
+            damage: How the signal fades with dose; None for a specimen that bears everything.
             seed: Of all noise and motion.
 
         Raises:
@@ -80,6 +85,7 @@ class Microscope:
                 "The detectors have different dtypes, and a frame has only one.", mend="Give all the same dtype."
             )
         self.generator = generator or ScanGenerator()
+        self.damage = damage
         self.seed = seed
         self.clock_ns = 0
         """Time of the instrument since it was switched on: the end of the last samples, in nanoseconds."""
@@ -98,7 +104,7 @@ class Microscope:
         return tuple(detector.channel for detector in self.detectors)
 
     def insert(self, specimen: Specimen) -> None:
-        """Change the specimen, or move to another place; dose and clock go on.
+        """Change the specimen, or move to another place that is as yet undamaged; dose and clock go on.
 
         Raises:
             InvalidInput: The specimen cannot be drawn for this field.
@@ -106,6 +112,7 @@ class Microscope:
         self.specimen = specimen
         picture = specimen.render(self.field.shape, self.field.pixel_size_nm)
         self._scene = Scene(picture, self.column, self.field.pixel_size_nm)
+        self._before_ns = self._dwell_ns.copy()
 
     # Scanning ---------------------------------------------------------------------------------------------------
 
@@ -215,6 +222,8 @@ class Microscope:
             signal = self._scene.blurred.reshape(-1)[stretch.first_point : stretch.first_point + stretch.points]
         else:
             signal = self._scene.blurred.reshape(-1)[stretch.pixels]
+        if self.damage is not None:
+            signal = (signal * self._left(self.damage, stretch)).astype(np.float32)
         beam = np.asarray(stretch.dwell_ns * self._electrons_per_ns)
         flicker = self._beam.current(stretch, start_ns)
         if flicker is not None:
@@ -224,6 +233,13 @@ class Microscope:
             detector.read(detector.mean_electrons(signal, beam), stretch.dwell_ns, rng) for detector in self.detectors
         ]
         return samples[0][None] if len(samples) == 1 else np.stack(samples)
+
+    def _left(self, damage: Damage, stretch: Stretch) -> npt.NDArray[np.float64]:
+        """Share of the signal left during each dwell; a pixel that a chunk visits twice fades after the chunk."""
+        pixels = stretch.pixels
+        dose = (self._dwell_ns - self._before_ns)[pixels] * self._dose_per_ns
+        whole = self._scene.blurred.reshape(-1)[pixels]
+        return damage.left(whole, dose, stretch.dwell_ns * self._dose_per_ns)
 
     # What is true -----------------------------------------------------------------------------------------------
 
@@ -255,7 +271,15 @@ class Microscope:
             mean_e_per_nm2=dwell * self._dose_per_ns / self.field.pixels,
             max_e_per_nm2=float(self._dwell_ns.max()) * self._dose_per_ns,
             points=self._points,
+            signal_lost=self._lost(),
         )
+
+    def _lost(self) -> float:
+        if self.damage is None:
+            return 0.0
+        whole = self._scene.blurred.reshape(-1)
+        left = self.damage.left(whole, (self._dwell_ns - self._before_ns) * self._dose_per_ns)
+        return 1.0 - float((whole * left).sum(dtype=np.float64)) / max(float(whole.sum(dtype=np.float64)), 1e-30)
 
     def dose_after(self, plan: ScanPlan) -> float:
         """Give the dose averaged over the field that the books would show after a plan, in e/nm².
@@ -272,7 +296,7 @@ class Microscope:
             sharp: The specimen itself, not blurred by the probe; only undrifted.
 
         Returns:
-            float32 (ny, nx) in [0, 1], without scan distortion.
+            float32 (ny, nx) in [0, 1], without scan distortion and without what the beam has destroyed.
         """
         if sharp:
             return self._scene.sharp

@@ -18,6 +18,7 @@ from scanmend_sim.microscope import Microscope
 from scanmend_sim.scenario_tables import (
     ColumnTable,
     Count,
+    DamageTable,
     DetectorTable,
     FaultsTable,
     FieldTable,
@@ -61,6 +62,8 @@ class Scenario(Table, frozen=True):
     column: ColumnTable = ColumnTable()
     detectors: Annotated[tuple[DetectorTable, ...], Meta(min_length=1, max_length=16)] = (DetectorTable(),)
     generator: GeneratorTable = GeneratorTable()
+    damage: DamageTable | None = None
+    """How the specimen fades; none that bears everything."""
     rescan: RescanTable | None = None
     faults: FaultsTable = FaultsTable()
 
@@ -123,6 +126,7 @@ class Scenario(Table, frozen=True):
             column=self.column.column(field.pixel_size_nm),
             detectors=tuple(table.detector() for table in self.detectors),
             generator=self.generator.generator(),
+            damage=None if self.damage is None else self.damage.damage(field.pixel_size_nm),
             seed=self.seed,
         )
 

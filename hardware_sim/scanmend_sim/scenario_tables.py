@@ -15,6 +15,7 @@ from scanmend.errors import InvalidInput
 from scanmend.field import Capabilities, Channel, DetectorKind
 from scanmend.plan import JitteredGrid, Order, Pattern, RandomPixels, Raster, ScanPlan, Serpentine, Spiral
 from scanmend_sim.column import Column
+from scanmend_sim.damage import Damage
 from scanmend_sim.detector import Detector, Sees
 from scanmend_sim.faults import FaultRates
 from scanmend_sim.scan_generator import DEFAULT_CAPABILITIES, ScanGenerator
@@ -186,6 +187,20 @@ class PlanTable(Table, frozen=True):
         if value is None:
             raise InvalidInput(f"A plan of pattern {self.pattern} needs {key}.", mend=f"Add {key} to the plan.")
         return value
+
+
+class DamageTable(Table, frozen=True):
+    """`[damage]`: as `scanmend_sim.damage.Damage`, with doses a pixel."""
+
+    critical_dose_e_per_px: Positive
+    """Electrons on a pixel at which what can fade has faded to 1/e."""
+    remaining: Share = 0.0
+    hits: Literal["all", "bright", "dark"] = "all"
+
+    def damage(self, pixel_size_nm: float) -> Damage:
+        """Give the damage, in electrons per square nanometre."""
+        critical = self.critical_dose_e_per_px / pixel_size_nm**2
+        return Damage(critical_dose_e_per_nm2=critical, remaining=self.remaining, hits=self.hits)
 
 
 class RescanTable(Table, frozen=True):

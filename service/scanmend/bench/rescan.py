@@ -22,6 +22,7 @@ from scanmend.restoration import FloatPicture
 from scanmend_models.quality.bootstrap import paired
 from scanmend_models.quality.scores import picture_scores
 from scanmend_models.quality.tasks import Truth
+from scanmend_sim.damage import Damage
 
 DWELL_NS = 10_000
 """Of a pixel in the first pass."""
@@ -61,22 +62,28 @@ class Exposed:
     """Mean electrons of a visit of `DWELL_NS` at a pixel whose truth is 1."""
     electrons: FloatPicture
     dwell_ns: FloatPicture
+    damage: Damage | None = None
+    """Its critical dose counted in passes: one pass is 1 e/nm² here."""
 
     @classmethod
-    def once(cls, truth: FloatPicture, counts_per_px: float, rng: np.random.Generator) -> Exposed:
+    def once(
+        cls, truth: FloatPicture, counts_per_px: float, rng: np.random.Generator, damage: Damage | None = None
+    ) -> Exposed:
         """Scan every pixel for `DWELL_NS`."""
         per_unit = counts_per_px / max(float(truth.mean(dtype=np.float64)), 1e-6)
-        made = cls(truth, per_unit, np.zeros_like(truth), np.zeros_like(truth))
+        made = cls(truth, per_unit, np.zeros_like(truth), np.zeros_like(truth), damage)
         made.scan(np.full(truth.shape, float(DWELL_NS)), rng)
         return made
 
     def copy(self) -> Exposed:
         """The same specimen, to be scanned otherwise from here on."""
-        return Exposed(self.truth, self.electrons_per_unit, self.electrons.copy(), self.dwell_ns.copy())
+        return Exposed(self.truth, self.electrons_per_unit, self.electrons.copy(), self.dwell_ns.copy(), self.damage)
 
     def scan(self, dwell_ns: np.ndarray, rng: np.random.Generator) -> None:
         """Dwell at every pixel, and count what comes."""
         mean = self.truth * self.electrons_per_unit * dwell_ns / DWELL_NS
+        if self.damage is not None:
+            mean = mean * self.damage.left(self.truth, self.dwell_ns / DWELL_NS, dwell_ns / DWELL_NS)
         self.electrons += rng.poisson(mean).astype(np.float32)
         self.dwell_ns += dwell_ns.astype(np.float32)
 
@@ -114,10 +121,19 @@ class Bench:
     Args:
         restorer: Behind every policy.
         policies: By name.
+        critical_passes: As below.
     """
 
     restorer: Restorer
     policies: Mapping[str, Policy] = field(default_factory=lambda: dict(POLICIES))
+    critical_passes: float | None = None
+    """Passes after which a specimen's signal has faded to 1/e; None for one that bears everything."""
+
+    @property
+    def _damage(self) -> Damage | None:
+        if self.critical_passes is None:
+            return None
+        return Damage(critical_dose_e_per_nm2=self.critical_passes)
 
     def run(
         self,
@@ -139,7 +155,7 @@ class Bench:
         return found
 
     def _judge(self, truth: FloatPicture, per_px: float, seed: Sequence[int]) -> Iterable[tuple[str, int, Scores]]:
-        first = Exposed.once(truth, per_px, np.random.default_rng([*seed, 0]))
+        first = Exposed.once(truth, per_px, np.random.default_rng([*seed, 0]), self._damage)
         start = self.restore(first)
         for name, policy in {**self.policies, **self._oracles(first, seed)}.items():
             rng = np.random.default_rng([*seed, 1])
@@ -168,7 +184,7 @@ class Bench:
             for repeat in range(REPEATS):
                 rng = np.random.default_rng([*seed, 3, repeat])
                 per_px = first.electrons_per_unit * max(float(truth.mean(dtype=np.float64)), 1e-6)
-                total += np.square(self.restore(Exposed.once(truth, per_px, rng))[0] - truth)
+                total += np.square(self.restore(Exposed.once(truth, per_px, rng, self._damage))[0] - truth)
             return total
 
         return {

@@ -10,7 +10,9 @@ BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 """What stands between is made anew; everything else in the file is kept."""
 
 
-def tables(found: Sequence[dict[str, Any]], *, model: str, pictures: int, seeds: int) -> str:
+def tables(
+    found: Sequence[dict[str, Any]], *, model: str, pictures: int, seeds: int, critical_passes: float | None = None
+) -> str:
     """Give the tables, as Markdown.
 
     Args:
@@ -18,10 +20,13 @@ def tables(found: Sequence[dict[str, Any]], *, model: str, pictures: int, seeds:
         model: The restorer behind every policy.
         pictures: How many.
         seeds: Draws of the noise for each.
+        critical_passes: Passes after which the specimens had faded to 1/e, if they did.
     """
+    fading = "" if critical_passes is None else f" The specimens fade to 1/e in {critical_passes:g} passes."
     lines = [
         f"{pictures} pictures, {seeds} draw{'s' if seeds > 1 else ''} of the noise each, restored by `{model}`. "
-        "PSNR over that of uniform passes of the same dose; intervals of 95 % from drawing whole sources anew.",
+        "PSNR over that of uniform passes of the same dose; intervals of 95 % from drawing whole sources anew."
+        + fading,
     ]
     for counts in sorted({row["counts_per_px"] for row in found}):
         for passes in sorted({row["passes"] for row in found}):

@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rescan.add_argument("--count", type=int, default=30, help="at most so many pictures")
     rescan.add_argument("--seeds", type=int, default=1, help="draws of the noise for each picture")
     rescan.add_argument("--model", default="auto", help="the restorer behind every policy")
+    rescan.add_argument("--critical-passes", type=float, help="passes after which a fragile specimen has faded to 1/e")
     rescan.add_argument("--threads", type=int, default=2, help="threads of the runtime")
     rescan.add_argument("--docs", type=Path, help="write the tables into this document")
     rescan.add_argument("--json", action="store_true", help="print one JSON document")
@@ -92,19 +93,21 @@ def _rescan(arguments: argparse.Namespace) -> int:
     from scanmend_models.quality.truths import read_truths
 
     restorer = Restorer.load(arguments.model, threads=arguments.threads, runtimes=("onnxruntime",))
-    judged = Bench(restorer).run(
+    judged = Bench(restorer, critical_passes=arguments.critical_passes).run(
         read_truths(arguments.images, arguments.count),
         seeds=arguments.seeds,
         report=lambda line: print(line, file=sys.stderr, flush=True),
     )
     found = results(judged)
     pictures = len({one.picture for one in judged})
-    text = tables(found, model=restorer.info.name, pictures=pictures, seeds=arguments.seeds)
+    fading = arguments.critical_passes
+    text = tables(found, model=restorer.info.name, pictures=pictures, seeds=arguments.seeds, critical_passes=fading)
     if arguments.docs:
         write(arguments.docs, text)
     if arguments.json:
         about = {"model": restorer.info.name, "sha256": restorer.info.sha256, "pictures": pictures}
-        print(json.dumps({**about, "seeds": arguments.seeds, "results": found}, indent=2, ensure_ascii=False))
+        about |= {"seeds": arguments.seeds, "critical_passes": fading}
+        print(json.dumps({**about, "results": found}, indent=2, ensure_ascii=False))
     else:
         print(text)
     return 0

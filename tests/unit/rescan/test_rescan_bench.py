@@ -66,6 +66,19 @@ def test_on_sparse_particles_the_oracle_and_twice_the_dose_win(judged: list) -> 
         assert variance["worst_db"] <= min(variance["by_kind_db"].values())
 
 
+def test_a_fragile_specimen_gives_less_and_every_policy_meets_it() -> None:
+    truth = [Truth("fragile__0", "source", particles())]
+    model = Restorer.load("pushpull", threads=1)
+    policies = {name: POLICIES[name] for name in ("uniform", "variance")}
+
+    def of_uniform(critical_passes: float | None) -> float:
+        judged = Bench(model, policies, critical_passes).run(truth, counts=(2.0,))
+        (one,) = (o for o in judged if (o.policy, o.passes) == ("uniform", 3))
+        return float(one.scores["psnr_db"])
+
+    assert of_uniform(2.0) < of_uniform(None) - 1
+
+
 def test_the_document_keeps_what_people_wrote(judged: list, tmp_path: Path) -> None:
     text = tables(results(judged), model="pushpull", pictures=2, seeds=1)
     path = tmp_path / "rescan.md"
