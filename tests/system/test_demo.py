@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from scanmend.engine.catalogue import Catalogue
+from scanmend.engine.restorer import ranked
+
 SCENARIOS = {
     "sparse": {"psnr_gain_db": 1.0},
     "quiet": {"psnr_gain_db": 1.0},
@@ -50,7 +53,7 @@ def test_headless(
     assert found["frames_durable"] == found["frames_restored"] + found["frames_passed_through"] + superseded
     assert found["frames_passed_through"] == 0, receipt["passed_through"]
     assert found["psnr_restored"] - found["psnr_input"] > SCENARIOS[scenario]["psnr_gain_db"]
-    assert found["model"] == "pushpull" and found["providers"]
+    assert found["model"] in ranked(Catalogue()) and found["providers"]  # which one follows from the machine's speed
     if scenario == "flaky":
         faults = found["faults"]
         assert sum(faults.values()) > 0 and found["duplicates"] >= faults["duplicate"]
