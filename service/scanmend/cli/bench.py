@@ -39,11 +39,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rescan.add_argument("--threads", type=int, default=2, help="threads of the runtime")
     rescan.add_argument("--docs", type=Path, help="write the tables into this document")
     rescan.add_argument("--json", action="store_true", help="print one JSON document")
+    loop = kinds.add_parser("loop", help="time from a frame to the next plan, through the running service")
+    loop.add_argument("--models", nargs="+", default=["pushpull", "live", "quality"], help="models to measure with")
+    loop.add_argument("--policies", nargs="+", default=["variance"], help="rescan policies to measure with")
+    loop.add_argument("--size", type=int, default=512, help="side of the field in pixels")
+    loop.add_argument("--turns", type=int, default=40, help="proposals that are timed")
+    loop.add_argument("--threads", type=int, default=2, help="threads of the runtime")
+    loop.add_argument("--data-dir", type=Path, help="where the recordings go; a temporary folder by default")
+    loop.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the benchmark and print its table."""
-    return {"restore": _restore, "rescan": _rescan, "stream": _stream}[arguments.bench](arguments)
+    benches = {"restore": _restore, "rescan": _rescan, "loop": _loop, "stream": _stream}
+    return benches[arguments.bench](arguments)
 
 
 def _restore(arguments: argparse.Namespace) -> int:
@@ -110,6 +119,30 @@ def _rescan(arguments: argparse.Namespace) -> int:
         print(json.dumps({**about, "results": found}, indent=2, ensure_ascii=False))
     else:
         print(text)
+    return 0
+
+
+def _loop(arguments: argparse.Namespace) -> int:
+    from scanmend.bench.loop import bench_loop
+
+    results = bench_loop(
+        models=arguments.models,
+        policies=arguments.policies,
+        size=arguments.size,
+        turns=arguments.turns,
+        threads=arguments.threads,
+        data_dir=arguments.data_dir,
+        report=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    if arguments.json:
+        print(json.dumps({"results": results}, indent=2))
+        return 0
+    print(f"{'model':<10} {'policy':<12} {'frame to proposal':>22} {'restoration':>22} {'around it':>22}")
+    for one in results:
+        cells = (
+            f"{one[name]['p50']:8.1f} / {one[name]['p99']:.1f} ms" for name in ("loop_ms", "restore_ms", "around_ms")
+        )
+        print(f"{one['model']:<10} {one['policy']:<12} " + " ".join(f"{cell:>22}" for cell in cells))
     return 0
 
 
