@@ -73,6 +73,7 @@ def bench_loop(
             for model in models:
                 for policy in policies:
                     loop_ms, restore_ms = _session(address, model, policy, size, turns)
+                    whole_ms = _quantiles(loop_ms)
                     around = [whole - alone for whole, alone in zip(loop_ms, restore_ms, strict=True)]
                     out.append(
                         {
@@ -80,12 +81,12 @@ def bench_loop(
                             "policy": policy,
                             "shape": [size, size],
                             "turns": turns,
-                            "loop_ms": _quantiles(loop_ms),
+                            "loop_ms": whole_ms,
                             "restore_ms": _quantiles(restore_ms),
                             "around_ms": _quantiles(around),
                         }
                     )
-                    report(f"{model} {policy}: p50 {out[-1]['loop_ms']['p50']:.1f} ms")
+                    report(f"{model} {policy}: p50 {whole_ms['p50']:.1f} ms")
     return out
 
 

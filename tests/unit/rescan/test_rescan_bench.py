@@ -90,6 +90,17 @@ def test_the_document_keeps_what_people_wrote(judged: list, tmp_path: Path) -> N
     assert "| policy | kind0 | kind1 |" in whole
 
 
+def test_the_loop_is_timed_through_the_running_service() -> None:
+    command = [sys.executable, "-m", "scanmend.cli", "bench", "loop", "--models", "pushpull", "--size", "64"]
+    words = ["--turns", "4", "--threads", "1", "--policies", "variance", "uniform", "--json"]
+    done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["results"]
+    assert [one["policy"] for one in found] == ["variance", "uniform"]
+    for one in found:
+        assert 0 < one["restore_ms"]["p50"] < one["loop_ms"]["p50"] <= one["loop_ms"]["p99"]
+
+
 def test_the_command_prints_one_document(tmp_path: Path) -> None:
     Image.fromarray((255 * particles(64)).astype(np.uint8)).save(tmp_path / "one.png")
     command = [sys.executable, "-m", "scanmend.cli", "bench", "rescan", "--images", str(tmp_path), "--count", "1"]
