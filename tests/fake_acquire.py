@@ -55,6 +55,7 @@ class FakeAcquire(threading.Thread):
         self.boot_id = time.time_ns()
         self.dose = 12.5
         self.caution: str | None = None
+        self.rescan: str | None = None
         self.missing, self.states = 0, dict.fromkeys(sessions, "open")
         self.pictured: int | None = None
         """Frames from this number on are passed through and make no picture, as sparse ones do."""
@@ -147,6 +148,7 @@ class FakeAcquire(threading.Thread):
             mode=Mode.FRAMES,
             channels=(Channel(name="HAADF", units_per_electron=self.gain),),
             dose_budget_e_per_nm2=40.0,
+            rescan=self.rescan,
         )
         n = self.number
         passed = {} if self.restored else {"engine_down": n}

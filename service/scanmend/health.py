@@ -95,7 +95,15 @@ DOSE_SHARE = Limit(
     error=100,
     after_s=0.0,
 )
-LIMITS = (DISK_FREE, LATENCY_P95, QUEUED, MISSING, CONFLICTS, DOSE_SHARE)
+DOSE_OVER = Limit(
+    "dose_over_budget",
+    "{value:.1f} % of the dose budget are used: more than proposals may.",
+    "Something was scanned that was not proposed. Stop the scan, or raise the budget.",
+    warning=100.1,
+    error=100.1,
+    after_s=0.0,
+)
+LIMITS = (DISK_FREE, LATENCY_P95, QUEUED, MISSING, CONFLICTS, DOSE_SHARE, DOSE_OVER)
 """All limits."""
 
 
@@ -161,7 +169,8 @@ def _session_readings(info: SessionInfo) -> Iterator[tuple[Limit, str, float]]:
     yield CONFLICTS, name, float(account.conflicts)
     budget, used = account.budget_e_per_nm2, account.dose_e_per_nm2
     if budget and used is not None:
-        yield DOSE_SHARE, name, 100.0 * used / budget
+        # Where the service proposes, a budget that is used up is the plan.
+        yield DOSE_OVER if info.hello.rescan else DOSE_SHARE, name, 100.0 * used / budget
 
 
 @dataclass(slots=True)

@@ -274,3 +274,21 @@ def test_the_light_says_whether_a_frame_is_like_those_of_the_training(fake: Fake
     fake.caution = None
     expect(model).not_to_contain_text("take care")
     expect(page.locator("#left .caution")).to_be_hidden()
+
+
+def test_a_budget_that_is_used_as_planned_is_no_alarm(fake: FakeAcquire, open_page: object) -> None:
+    page = open_page()  # type: ignore[operator]
+    painted(page)
+    bar, problem = page.locator("#dose .bar"), page.locator("#problems")
+    for rescan, dose, looks, said in (
+        (None, 37.0, "bar warn", "92 % of the dose budget"),
+        ("variance", 40.0, "bar ", ""),
+        ("variance", 44.0, "bar bad", "110.0 % of the dose budget"),
+        (None, 40.0, "bar bad", "100 % of the dose budget"),
+    ):
+        fake.rescan, fake.dose = rescan, dose
+        expect(bar).to_have_attribute("class", looks)
+        if said:
+            expect(problem).to_contain_text(said, timeout=15_000)
+        else:
+            expect(problem).not_to_contain_text("dose budget", timeout=15_000)

@@ -26,7 +26,7 @@ function counted(number, name, kind) {
 export function showFigures(session) {
   showRates(session);
   showLosses(session);
-  showDose(session?.dose ?? {}, Boolean(session));
+  showDose(session?.dose ?? {}, Boolean(session), Boolean(session?.rescan));
   showModel(session);
 }
 
@@ -53,14 +53,14 @@ function showLosses(session) {
   target.title = Object.entries(account.passed_through ?? {}).map(([why, n]) => `${n} passed through: ${words(why)}`).join("\n");
 }
 
-function showDose(dose, known) {
+function showDose(dose, known, planned) {
   const used = dose.used_e_per_nm2;
   const budget = dose.budget_e_per_nm2;
   const [, text, bar] = $("dose").children;
   bar.hidden = !budget;
   if (used === undefined) return text.replaceChildren(bold("–"), small(known ? " beam current not known" : ""));
   const share = budget ? (100 * used) / budget : 0;
-  const kind = share >= 100 ? "bad" : share >= 90 ? "warn" : "";
+  const kind = share > 100.1 || (share >= 100 && !planned) ? "bad" : share >= 90 && !planned ? "warn" : "";
   text.replaceChildren(bold(figure(used), kind), budget ? ` of ${figure(budget)} e⁻/nm²` : " e⁻/nm²");
   const most = dose.most_e_per_nm2;
   text.title = [budget ? `${Math.round(share)} % of the budget` : "", most ? `${figure(most)} e⁻/nm² at the pixel with the most` : ""]
