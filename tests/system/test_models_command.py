@@ -77,3 +77,12 @@ def test_bench_times_each_way_of_execution() -> None:
     assert {result["size"] for result in results} == {64, 96}
     assert all(0 < result["p50_ms"] <= result["p95_ms"] and result["runs"] >= 5 for result in results)
     assert any(result["provider"] == "CPUExecutionProvider" for result in results)
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure_of_ours() -> None:
+    command = [sys.executable, "-m", "scanmend.cli", "models", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait(timeout=60) == 141 and "Traceback" not in said

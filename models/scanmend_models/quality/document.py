@@ -103,7 +103,7 @@ def _psnr_table(mean: dict[str, dict[str, dict[str, float]]], names: list[str]) 
                 f"/ {scores['rmse_blurred_percent']:.2f}"
             )
         times = [mean[name][method]["elapsed_ms"] for name in names if "elapsed_ms" in mean[name].get(method, ())]
-        lines.append(f"| {method} | " + " | ".join(cells) + f" | {np.median(times) if times else 0:.0f} |")
+        lines.append(f"| {method} | " + " | ".join(cells) + f" | {f'{np.median(times):.0f}' if times else ''} |")
     head = (
         "PSNR / SSIM / RMSE in % of the range / RMSE in % against a blurred truth. The time of a frame is what it was "
         "on a machine that may have had other work; `scanmend models bench` measures it properly."

@@ -169,17 +169,14 @@ def means(rows: Sequence[Row]) -> dict[str, dict[str, Scores]]:
     for row in rows:
         gathered.setdefault(row.task, {}).setdefault(row.method, []).append(row.scores)
     return {
-        task: {
-            method: {
-                name: float(
-                    (np.median if name == "elapsed_ms" else np.mean)([one[name] for one in scores if name in one])
-                )
-                for name in scores[-1]
-            }
-            for method, scores in methods.items()
-        }
-        for task, methods in gathered.items()
+        task: {method: _middles(scores) for method, scores in methods.items()} for task, methods in gathered.items()
     }
+
+
+def _middles(scores: Sequence[Scores]) -> Scores:
+    names = dict.fromkeys(name for one in scores for name in one)
+    known = {name: [one[name] for one in scores if name in one] for name in names}
+    return {name: float(np.median(all_) if name == "elapsed_ms" else np.mean(all_)) for name, all_ in known.items()}
 
 
 def differences(rows: Sequence[Row], task: str, method: str, bars: Sequence[str]) -> tuple[list[float], list[str]]:

@@ -2,12 +2,13 @@
 
 Exit codes, the same for every command: 0 done; 1 failed (the reason is on standard error); 2 the command line was
 not understood; 3 settings or installation (port in use, folder not writable, package missing); 4 the ledger of a
-session does not balance; 130 interrupted before anything was done.
+session does not balance; 130 interrupted before anything was done; 141 nobody reads the output any more.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -22,6 +23,7 @@ EXIT_FAILED = 1
 EXIT_CONFIGURATION = 3
 EXIT_UNBALANCED = 4
 EXIT_INTERRUPTED = 130
+EXIT_NOBODY_READS = 141
 
 
 class Command(Protocol):
@@ -50,7 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         modules[name] = module
     arguments = parser.parse_args(words)
     try:
-        return modules[arguments.command].run(arguments)
+        code = modules[arguments.command].run(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Whoever read our output has gone, as `head` does. Python must not try to write the rest at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_NOBODY_READS
     except (ConfigurationError, RecordingNotWritable) as error:
         print(f"scanmend: {error}", file=sys.stderr)
         return EXIT_CONFIGURATION
