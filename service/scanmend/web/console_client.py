@@ -93,7 +93,8 @@ class _Line:
         self._open[message.ask] = future
         try:
             await self._socket.send(encode(message), zmq.NOBLOCK)
-            return await asyncio.wait_for(future, timeout_s)
+            async with asyncio.timeout(timeout_s):  # `wait_for` loses a cancellation that meets an answer (3.11)
+                return await future
         except (zmq.Again, TimeoutError) as error:
             raise NotConnected("The acquire process does not answer.", mend=RESTART_MEND) from error
         finally:

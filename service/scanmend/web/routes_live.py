@@ -213,7 +213,8 @@ async def _serve(socket: WebSocket, web: WebState, session: str) -> None:
 
 async def _has_token(socket: WebSocket, web: WebState) -> bool:
     try:
-        message = await asyncio.wait_for(socket.receive(), TOKEN_S)
+        async with asyncio.timeout(TOKEN_S):
+            message = await socket.receive()
         wish = _wishes.decode(message.get("text") or b"")
     except (TimeoutError, msgspec.DecodeError):
         return False
