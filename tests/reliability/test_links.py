@@ -59,6 +59,19 @@ class Stream(threading.Thread):
         goal = self.durable + frames
         wait_for(lambda: self.durable >= goal or self.error is not None, timeout_s, "the stream does not go on")
 
+    def stall_with_frames_on_their_way(self, link: ChaosProxy) -> None:
+        """Stall the link at a moment when frames were sent that the service does not have."""
+
+        def caught() -> bool:
+            assert self.session is not None
+            link.stalled = True
+            time.sleep(0.03)
+            stats = self.session.stats
+            link.stalled = stats.sent > stats.received_upto  # else it waited for credit: let it go on
+            return link.stalled
+
+        wait_for(caught, 20.0, "nothing is on its way")
+
     def finish(self) -> None:
         """Stop sending and wait for the receipt."""
         self._stop_asked.set()
@@ -85,15 +98,18 @@ def test_a_link_that_is_cut_again_and_again_loses_and_doubles_nothing(tmp_path: 
         for number in range(8):
             stream.goes_on()
             time.sleep(dice.uniform(0.0, 0.1))
+            if number % 4 == 3:  # at least these cuts meet frames on their way, on the fastest machine too
+                stream.stall_with_frames_on_their_way(link)
             link.down = bool(number % 2)  # every other time the link stays away for a while
             link.cut()
+            link.stalled = False
             if link.down:
                 time.sleep(dice.uniform(0.2, 0.8))
                 link.down = False
         stream.goes_on()
         stream.finish()
         assert stream.session is not None and link.cuts >= 8
-        assert stream.session.stats.reconnects >= 1
+        assert stream.session.stats.reconnects + stream.session.stats.resent >= 1
         check(stream, service.data_dir, "cut")
 
 
