@@ -11,7 +11,7 @@ from msgspec import structs
 
 from scanmend.errors import PlanError
 from scanmend.field import Capabilities
-from scanmend.plan import Points, Raster, ScanPlan, Serpentine
+from scanmend.plan import Points, Raster, ScanPlan, Segments, Serpentine
 
 DEFAULT_CAPABILITIES = Capabilities(
     points=True,
@@ -30,13 +30,12 @@ DEFAULT_CAPABILITIES = Capabilities(
 class Scan:
     """A plan as the generator runs it: every point with its time."""
 
-    def __init__(self, plan: ScanPlan, capabilities: Capabilities, flyback_ns: int) -> None:
+    def __init__(self, plan: ScanPlan, capabilities: Capabilities) -> None:
         """Work out the times.
 
         Args:
             plan: A plan that `ScanGenerator.prepare` has made fit.
-            capabilities: The generator's limits; gives settle and command times.
-            flyback_ns: Extra wait after a jump of more than half the field's width.
+            capabilities: The generator's limits; gives settle, flyback, command and segment times.
         """
         self.plan = plan
         self.y, self.x = plan.y, plan.x
@@ -46,7 +45,7 @@ class Scan:
         settle = max(capabilities.settle_ns, plan.settle_ns)
         at = np.flatnonzero(jumps)
         far = np.abs(dx[at]) > plan.shape[1] // 2
-        waits = np.full(len(at), settle, dtype=np.int64) + np.where(far, flyback_ns, 0)
+        waits = np.full(len(at), settle, dtype=np.int64) + np.where(far, capabilities.flyback_ns, 0)
         self.jump_y, self.jump_x = dy[at].astype(np.float64), dx[at].astype(np.float64)
         self.wait_ns = int(waits.sum())
         """Time spent waiting after jumps, in nanoseconds."""
@@ -58,9 +57,14 @@ class Scan:
             ends = np.cumsum(self.dwell)
         self.jump_before = np.repeat(np.arange(len(at)), np.diff(np.append(at, plan.points)))
         ends += (np.cumsum(waits) + capabilities.command_ns)[self.jump_before]
+        if capabilities.segment_ns:
+            commanded = np.zeros(plan.points, dtype=np.int64)
+            commanded[_commands_at(plan, dy, dx)] = capabilities.segment_ns
+            ends += np.cumsum(commanded)
         self.ends_ns = ends
         first = at
         dwell_there = plan.dwell_ns if self.dwell is None else self.dwell[first]
+        # The beam is moved when its command has been taken up, so it settles after that.
         self.jump_ns = ends[first] - dwell_there - waits
 
     @property
@@ -70,7 +74,7 @@ class Scan:
 
     @property
     def duration_ns(self) -> int:
-        """Time of the whole pass in nanoseconds: command, waits and dwells."""
+        """Time of the whole pass in nanoseconds: commands, waits and dwells."""
         return int(self.ends_ns[-1])
 
     def end_ns(self, point: int) -> int:
@@ -167,9 +171,6 @@ class ScanGenerator:
     capabilities: Capabilities = DEFAULT_CAPABILITIES
     """What it can run; the client announces the same to the service."""
 
-    flyback_ns: int = 0
-    """Extra wait after a jump of more than half the field's width."""
-
     def prepare(self, plan: ScanPlan) -> ScanPlan:
         """Make a plan fit: round dwell times to the quantum, keep them in range, cut what is too long.
 
@@ -183,8 +184,11 @@ class ScanGenerator:
             PlanError: The electronics cannot run such a plan at all.
         """
         can = self.capabilities
-        if not can.points and not isinstance(plan.pattern, Raster | Serpentine):
-            raise PlanError("This instrument scans rectangles only.", mend="Give a raster or serpentine plan.")
+        if not (can.points or _runs_as_blocks(plan, can)):
+            kinds = ["segments"] * can.segments + ["rectangles" if can.rectangles else "the whole field"]
+            raise PlanError(
+                f"This instrument runs {' or '.join(kinds)} only.", mend=f"Give a plan of {' or '.join(kinds)}."
+            )
         if not can.dwell_per_point and plan.dwell_list is not None:
             raise PlanError("This instrument has one dwell for all points.", mend="Give a plan with one dwell.")
         if plan.blank_between and not can.blanking:
@@ -202,7 +206,7 @@ class ScanGenerator:
 
     def scan(self, plan: ScanPlan) -> Scan:
         """Give a prepared plan its times."""
-        return Scan(plan, self.capabilities, self.flyback_ns)
+        return Scan(plan, self.capabilities)
 
     def _fitted(self, dwell_ns: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
         can = self.capabilities
@@ -211,6 +215,28 @@ class ScanGenerator:
         high = max(can.max_dwell_ns // quantum * quantum, low)
         rounded = (dwell_ns.astype(np.int64) + quantum // 2) // quantum * quantum
         return np.clip(rounded, low, high)
+
+
+def _runs_as_blocks(plan: ScanPlan, can: Capabilities) -> bool:
+    """Whether electronics that take no lists of points can run this plan."""
+    if isinstance(plan.pattern, Segments):
+        return can.segments
+    if not isinstance(plan.pattern, Raster | Serpentine):
+        return False
+    return can.rectangles or plan.points == plan.shape[0] * plan.shape[1]
+
+
+def _commands_at(
+    plan: ScanPlan, dy: npt.NDArray[np.integer], dx: npt.NDArray[np.integer]
+) -> int | npt.NDArray[np.integer]:
+    """Indices of the points before which the electronics take a command: one for a block, one for each run."""
+    pattern = plan.pattern
+    if isinstance(pattern, Raster | Serpentine):
+        return 0
+    if isinstance(pattern, Segments):
+        lengths = np.abs(np.frombuffer(pattern.runs, dtype="<i4")[2::3]).astype(np.int64)
+        return np.asarray(np.cumsum(lengths) - lengths)
+    return np.flatnonzero((dy != 0) | (np.abs(dx) != 1))
 
 
 def cut(plan: ScanPlan, keep: npt.NDArray[np.bool_]) -> ScanPlan:

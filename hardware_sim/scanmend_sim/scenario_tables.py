@@ -112,24 +112,26 @@ class DetectorTable(Table, frozen=True):
 
 
 class GeneratorTable(Table, frozen=True):
-    """`[generator]`: the scan electronics."""
+    """`[generator]`: the scan electronics, as `scanmend.field.Capabilities`; the client announces them all."""
 
     dwell_quantum_ns: Dwell = DEFAULT_CAPABILITIES.dwell_quantum_ns
     min_dwell_ns: Dwell = DEFAULT_CAPABILITIES.min_dwell_ns
     max_dwell_ns: Dwell = DEFAULT_CAPABILITIES.max_dwell_ns
     max_points: Annotated[int, Meta(ge=1)] = DEFAULT_CAPABILITIES.max_points
     points: bool = True
+    segments: bool = False
+    rectangles: bool = False
     dwell_per_point: bool = True
     blanking: bool = True
     settle_ns: Count = 0
     command_ns: Count = 0
+    segment_ns: Count = 0
     flyback_ns: Count = 0
-    """Extra wait after a jump of more than half the field's width."""
 
     def generator(self) -> ScanGenerator:
         """Give the scan generator."""
-        values = {name: getattr(self, name) for name in self.__struct_fields__ if name != "flyback_ns"}
-        return ScanGenerator(capabilities=Capabilities(**values), flyback_ns=self.flyback_ns)
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        return ScanGenerator(capabilities=Capabilities(**values))
 
 
 class PlanTable(Table, frozen=True):

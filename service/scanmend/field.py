@@ -186,7 +186,7 @@ class Capabilities:
     """It can visit an arbitrary ordered list of points."""
 
     dwell_per_point: bool = True
-    """Each point can have a dwell of its own."""
+    """Each point can have a dwell of its own; each run, where it runs segments only."""
 
     dwell_quantum_ns: int = 1
     """Dwell times are multiples of this."""
@@ -209,11 +209,25 @@ class Capabilities:
     command_ns: int = 0
     """Time that one plan costs before its first sample, in nanoseconds."""
 
+    segments: bool = False
+    """It can run a list of horizontal runs, each with one dwell; matters where `points` is False."""
+
+    rectangles: bool = False
+    """It can run a raster of any one rectangle of the field; the whole field it can always run."""
+
+    segment_ns: int = 0
+    """Time that each run of neighbouring pixels along a line costs besides dwell and settling, in nanoseconds: a
+    command of the device. A raster or serpentine is one block, which costs it once."""
+
+    flyback_ns: int = 0
+    """Extra time of a move of more than half the field's width, in nanoseconds."""
+
     def __post_init__(self) -> None:
         if not (1 <= self.min_dwell_ns <= self.max_dwell_ns and self.dwell_quantum_ns >= 1 and self.max_points >= 1):
             raise InvalidInput(
                 "The instrument's limits contradict each other.",
                 mend="Give 1 ≤ min_dwell_ns ≤ max_dwell_ns, dwell_quantum_ns ≥ 1 and max_points ≥ 1.",
             )
-        if self.settle_ns < 0 or self.command_ns < 0:
-            raise InvalidInput("A settle or command time is negative.", mend="Give times of 0 ns or more.")
+        for name in ("settle_ns", "command_ns", "segment_ns", "flyback_ns"):
+            if getattr(self, name) < 0:
+                raise InvalidInput(f"{name} is {getattr(self, name)}.", mend="Give a time of 0 ns or more.")

@@ -5,6 +5,7 @@
 (13225, 0.05)
 """
 
+from scanmend.plan.cost import Cost
 from scanmend.plan.patterns import (
     JitteredGrid,
     Mask,
@@ -20,6 +21,7 @@ from scanmend.plan.patterns import (
 from scanmend.plan.scan_plan import ScanPlan
 
 __all__ = [
+    "Cost",
     "JitteredGrid",
     "Mask",
     "Order",

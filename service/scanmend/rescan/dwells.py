@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from scanmend.field import Capabilities
+from scanmend.rescan.cells import Cells
 from scanmend.rescan.policy import RescanState
 
 Dwells = npt.NDArray[np.float32]
+Quanta = npt.NDArray[np.uint32]
 
 WORTH_A_COMMAND = 0.01
 """Share of an average pass that the budget must leave: less is not worth a command of the instrument."""
@@ -32,8 +34,8 @@ class Limits:
     most_ns: int
     """Shortest and longest dwell, multiples of the quantum."""
     max_points: int
-    one_dwell: bool
-    """Whether all points must have the same dwell, which is then `least_ns`."""
+    one_dwell_ns: int | None
+    """The dwell of every point, where all must have the same and some may be left out; None where each has its own."""
 
     @classmethod
     def of(cls, state: RescanState) -> Limits | None:
@@ -49,23 +51,29 @@ class Limits:
         total = min(usual_total, state.affordable_dwell_ns)
         if not max(least, WORTH_A_COMMAND * usual_total) <= total < math.inf:
             return None
+        one_dwell = None
         if not able.dwell_per_point:
             visited = max(1, int(np.count_nonzero(state.dwell_ns)))
             usual = round(sofar / visited / max(1, state.passes) / quantum) * quantum
-            least = min(max(usual, least), most)
-            if total < least:
-                return None
-        return cls(total, quantum, least, most, able.max_points, not able.dwell_per_point)
+            one_dwell = min(max(usual, least), most)
+        return cls(total, quantum, least, most, able.max_points, one_dwell)
 
 
-def quantised(wanted: Dwells, limits: Limits) -> npt.NDArray[np.uint32] | None:
-    """Dwell times that the instrument can run, as near to the wanted ones as their sum allows; None for none."""
-    scale, least = 1.0, limits.least_ns
-    dwell = _rounded(wanted, limits, least)
+def quantised(wanted: Dwells, limits: Limits, cells: Cells) -> Quanta | None:
+    """Dwell times that the instrument can run, as near to the wanted ones as their sum allows; None for none.
+
+    Args:
+        wanted: Dwell that each of a cell's pixels shall have, in nanoseconds, `(ny, columns)`.
+        limits: For all pixels together.
+        cells: What is visited together.
+    """
+    scale, least = 1.0, limits.least_ns if limits.one_dwell_ns is None else limits.one_dwell_ns
+    threshold = _thresholds(cells.shape)[:, : cells.columns]
+    dwell = _rounded(wanted, limits, least, threshold)
+    total = cells.total(dwell)
     for _ in range(6):
-        total = int(dwell.sum(dtype=np.uint64))
-        points = int(np.count_nonzero(dwell))
-        if points > limits.max_points and not limits.one_dwell:
+        points = cells.points(dwell)
+        if points > limits.max_points and limits.one_dwell_ns is None:
             # Fewer points with a longer dwell each.
             grown = max(least * 1.25, limits.total_ns / limits.max_points)
             least = min(math.ceil(grown / limits.quantum_ns) * limits.quantum_ns, limits.most_ns)
@@ -73,49 +81,50 @@ def quantised(wanted: Dwells, limits: Limits) -> npt.NDArray[np.uint32] | None:
             scale *= limits.total_ns / total * 0.9995
         else:
             break
-        dwell = _rounded(wanted * np.float32(scale), limits, least)
-    over = int(dwell.sum(dtype=np.uint64)) > limits.total_ns or np.count_nonzero(dwell) > limits.max_points
-    if over:
-        dwell = _cut(dwell, limits)
+        dwell = _rounded(wanted * np.float32(scale), limits, least, threshold)
+        total = cells.total(dwell)
+    if total > limits.total_ns or cells.points(dwell) > limits.max_points:
+        dwell = _cut(dwell, limits, cells)
     return dwell if dwell.any() else None
 
 
-def quantised_within(wanted: Dwells, limits: Limits, room: npt.NDArray[np.float64]) -> npt.NDArray[np.uint32] | None:
-    """The same where each pixel has a limit of its own; what it leaves out goes to the others, by their weight.
+def quantised_within(wanted: Dwells, limits: Limits, cells: Cells, room: npt.NDArray[np.float64]) -> Quanta | None:
+    """The same where each cell has a limit of its own; what it leaves out goes to the others, by their weight.
 
     Args:
-        wanted: Dwell of each pixel in nanoseconds.
+        wanted: Dwell that each of a cell's pixels shall have, in nanoseconds, `(ny, columns)`.
         limits: For all pixels together.
-        room: Most dwell of each pixel in nanoseconds; what is less than the shortest dwell is none.
+        cells: What is visited together.
+        room: Most dwell of each of a cell's pixels in nanoseconds; what is less than the shortest dwell is none.
     """
-    room = np.where(room < limits.least_ns, 0.0, np.floor(room / limits.quantum_ns) * limits.quantum_ns)
-    total = float(wanted.sum(dtype=np.float64))
+    least = limits.least_ns if limits.one_dwell_ns is None else limits.one_dwell_ns
+    room = np.where(room < least, 0.0, np.floor(room / limits.quantum_ns) * limits.quantum_ns)
+    total = cells.total(wanted)
     spread = np.minimum(wanted, room)
     for _ in range(_SPREADS):
-        left, free = total - float(spread.sum()), spread < room
-        weight = float(wanted[free].sum(dtype=np.float64))
+        left, free = total - cells.total(spread), spread < room
+        weight = cells.total(wanted * free)
         if left <= 1e-3 * total or weight <= 0:
             break
-        spread[free] = np.minimum(spread[free] + wanted[free] * (left / weight), room[free])
-    dwell = quantised(spread.astype(np.float32), limits)
+        np.minimum(spread + wanted * (left / weight), room, out=spread)
+    dwell = quantised(spread.astype(np.float32), limits, cells)
     if dwell is None:
         return None
     above = dwell > room
-    dwell[above] = 0 if limits.one_dwell else room[above].astype(np.uint32)
+    dwell[above] = 0 if limits.one_dwell_ns is not None else room[above].astype(np.uint32)
     return dwell if dwell.any() else None
 
 
-def _rounded(wanted: Dwells, limits: Limits, least_ns: int) -> npt.NDArray[np.uint32]:
+def _rounded(wanted: Dwells, limits: Limits, least_ns: int, threshold: Dwells) -> Quanta:
     """Round each dwell up or down so that neighbourhoods keep their sum.
 
-    Below the shortest dwell a pixel is visited for that long or not at all; above it, its dwell is one of the two
+    Below the shortest dwell a cell is visited for that long or not at all; above it, its dwell is one of the two
     nearest multiples of the quantum. The larger one is taken where the fraction is above a threshold that is spread
     evenly over the plane (ordered dithering).
     """
-    threshold = _thresholds(wanted.shape)
     short = wanted / np.float32(least_ns)
     dwell = np.where(short > threshold, np.float32(least_ns), np.float32(0))
-    if not limits.one_dwell:
+    if limits.one_dwell_ns is None:
         quantum = np.float32(limits.quantum_ns)
         long = short >= 1
         if long.any():
@@ -138,21 +147,13 @@ def _thresholds(shape: tuple[int, int]) -> Dwells:
     return made
 
 
-def _cut(dwell: npt.NDArray[np.uint32], limits: Limits) -> npt.NDArray[np.uint32]:
-    """Leave out points, the shortest first, until the plan fits."""
+def _cut(dwell: Quanta, limits: Limits, cells: Cells) -> Quanta:
+    """Leave out cells, those with the shortest dwell first, until the plan fits."""
     flat = dwell.reshape(-1)
-    order = np.argsort(flat, kind="stable")[::-1]
-    order = order[: min(limits.max_points, int(np.count_nonzero(flat)))]
-    fits = np.cumsum(flat[order], dtype=np.uint64) <= limits.total_ns
+    order = np.argsort(flat, kind="stable")[::-1][: int(np.count_nonzero(flat))]
+    pixels = cells.widths.astype(np.uint64)[order % cells.columns]
+    fits = np.cumsum(flat[order] * pixels) <= limits.total_ns
+    fits &= np.cumsum(pixels) <= limits.max_points
     kept = np.zeros_like(flat)
     kept[order[fits]] = flat[order[fits]]
     return kept.reshape(dwell.shape)
-
-
-def uniform(limits: Limits, shape: tuple[int, ...], room_ns: float) -> npt.NDArray[np.uint32] | None:
-    """For an instrument that runs rasters only: the whole field once more, each pixel for at most `room_ns`."""
-    pixels = shape[0] * shape[1]
-    dwell = int(min(limits.total_ns // pixels, room_ns)) // limits.quantum_ns * limits.quantum_ns
-    if dwell < limits.least_ns or pixels > limits.max_points:
-        return None
-    return np.full(shape, min(dwell, limits.most_ns), dtype=np.uint32)

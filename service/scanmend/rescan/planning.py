@@ -1,24 +1,48 @@
-"""From a policy's wishes to a plan: within the instrument's limits and the budget, with its price and its gain."""
+"""From a policy's wishes to a plan: within the instrument's limits and the budget, with its price and its gain.
+
+What is wanted for each pixel is given to pixels, to runs of 2, 4, 8 … pixels, to whole lines, or to one block: to the
+finest of them with which at least half of the plan's time is not spent on the way.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from scanmend.plan import ScanPlan
-from scanmend.rescan.dwells import Limits, quantised, quantised_within, uniform
+from scanmend.field import Capabilities
+from scanmend.rescan.blocks import best_rectangle, whole_field
+from scanmend.rescan.cells import Cells
+from scanmend.rescan.dwells import Dwells, Limits, Quanta, quantised, quantised_within
+from scanmend.rescan.layout import Layout
 from scanmend.rescan.pictures import binned, blurred
 from scanmend.rescan.policy import Policy, ProposedPlan, RescanState
 from scanmend.restoration import FloatPicture
+
+OVERHEAD = 0.5
+"""Largest share of a plan's time that moves and the device's commands may take. With it, finer visits at most double
+the time, and time is what drift costs; dwell spent more coarsely than wanted costs dose, which is scarcer than time."""
+
+_RATE_TURNS = 8
+"""Tries to find dwells that are short enough for the dose rate: each lets the plan's time shrink a little more."""
+
+_RATE_MARGIN = 0.02
+"""How much further below the limit each of these tries aims, so that a shrinking plan catches up with its limit."""
+
+Room = npt.NDArray[np.float64] | None
+Maker = Callable[[Room], Quanta | None]
+"""Makes dwells `(ny, nx)` of which none is above its room; None where there are none."""
 
 
 def propose(policy: Policy, state: RescanState) -> ProposedPlan | None:
     """The next plan by a policy: with the dwell of an average pass so far, or what the budget leaves of it.
 
     Returns:
-        The plan, which keeps to the capabilities and to `affordable_dwell_ns`; None where none is worth its dose.
+        The plan, which keeps to the capabilities, to the affordable dwells and to `px_dwell_share`; None where none
+        is worth its dose.
     """
     limits = Limits.of(state)
     if limits is None:
@@ -26,39 +50,84 @@ def propose(policy: Policy, state: RescanState) -> ProposedPlan | None:
     sigma_now = float(np.sqrt(np.mean(np.square(state.sigma, dtype=np.float32), dtype=np.float64)))
     if not (math.isfinite(sigma_now) and sigma_now > 0):
         return None
-    room = state.affordable_px_dwell_ns
-    if not state.capabilities.points:
-        dwell = uniform(limits, state.sigma.shape, math.inf if room is None else float(room.min()))
-    else:
-        wanted = policy.weight(state)
-        total = float(wanted.sum(dtype=np.float64))
-        if not (math.isfinite(total) and total > 0):
-            return None
-        wanted = wanted * np.float32(limits.total_ns / total)
-        dwell = quantised(wanted, limits) if room is None else quantised_within(wanted, limits, room)
-    if dwell is None:
+    wanted = policy.weight(state)
+    total = float(wanted.sum(dtype=np.float64))
+    if not (math.isfinite(total) and total > 0):
+        return None
+    found = _finest(wanted * np.float32(limits.total_ns / total), limits, state)
+    if found is None:
         return None
     return ProposedPlan(
-        plan=_plan_of(dwell),
-        reason=_reason(dwell, state.sigma),
+        plan=found.plan(),
+        reason=_reason(found.dwell, state.sigma),
+        duration_ns=found.cost.duration_ns,
         sigma_now=sigma_now,
-        sigma_expected=sigma_now * _sigma_ratio(state, dwell),
+        sigma_expected=sigma_now * _sigma_ratio(state, found.dwell),
     )
 
 
-def _plan_of(dwell: npt.NDArray[np.uint32]) -> ScanPlan:
-    """The most compact plan for these dwell times; pixels of 0 are left out."""
-    mask = dwell > 0
-    times = dwell[mask]
-    alike = bool((times == times[0]).all())
-    given: int | npt.NDArray[np.uint32] = int(times[0]) if alike else times
-    shape = (int(dwell.shape[0]), int(dwell.shape[1]))
-    if times.size == dwell.size:
-        return ScanPlan.raster(shape, given)
-    if times.size * 64 < dwell.size:  # eight bytes a point are less than one bit a pixel
-        y, x = np.nonzero(mask)
-        return ScanPlan.point_list(shape, given, xy=np.stack([x, y], axis=1))
-    return ScanPlan.mask(mask, given)
+def _finest(wanted: Dwells, limits: Limits, state: RescanState) -> Layout | None:
+    """The finest visits that spend at most `OVERHEAD` on the way, else the coarsest there are."""
+    coarsest = None
+    part = _part(wanted, state.capabilities)
+    for make in _ladder(wanted[part], limits, state):
+        found = _within_rate(make, part, state)
+        if found is None:
+            continue
+        if found.cost.travel_ns <= OVERHEAD * found.cost.duration_ns:
+            return found
+        coarsest = found
+    return coarsest
+
+
+def _part(wanted: Dwells, able: Capabilities) -> tuple[slice, slice]:
+    """The rectangle in which anything is wanted: runs and blocks are made within it, so that they dose nothing else."""
+    whole_fields_only = not (able.points or able.segments or able.rectangles)
+    if whole_fields_only or bool(wanted.min() > 0):
+        return slice(0, wanted.shape[0]), slice(0, wanted.shape[1])
+    lines, columns = (np.flatnonzero(wanted.any(axis=axis)) for axis in (1, 0))
+    return slice(int(lines[0]), int(lines[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def _ladder(wanted: Dwells, limits: Limits, state: RescanState) -> Iterator[Maker]:
+    """Ways to spend the dwell that the instrument can run, from the finest to the coarsest."""
+    able, shape = state.capabilities, (int(wanted.shape[0]), int(wanted.shape[1]))
+    if able.points or able.segments:
+        for cells in Cells.ladder(shape):
+            yield partial(_in_cells, cells.means(wanted), limits, cells)
+    if able.rectangles:
+        yield partial(best_rectangle, wanted, limits)
+    if shape == state.field.shape:
+        yield partial(whole_field, limits, shape)
+
+
+def _in_cells(wanted: Dwells, limits: Limits, cells: Cells, room: Room) -> Quanta | None:
+    """Dwells that are the same within each cell."""
+    if room is None:
+        dwell = quantised(wanted, limits, cells)
+    else:
+        dwell = quantised_within(wanted, limits, cells, cells.least(room))
+    return None if dwell is None else cells.pixels(dwell)
+
+
+def _within_rate(make: Maker, part: tuple[slice, slice], state: RescanState) -> Layout | None:
+    """Lay out what is made, with dwells short enough for the plan's own duration; None where that cannot be."""
+    room = state.affordable_px_dwell_ns
+    for turn in range(_RATE_TURNS):
+        made = make(None if room is None else room[part])
+        if made is None:
+            return None
+        dwell = made
+        if made.shape != state.field.shape:
+            dwell = np.zeros(state.field.shape, dtype=np.uint32)
+            dwell[part] = made
+        found = Layout.cheapest(dwell, state.capabilities)
+        longest_ns = state.px_dwell_share * found.cost.duration_ns
+        if int(dwell.max()) <= longest_ns:
+            return found
+        longest_ns *= 1.0 - _RATE_MARGIN * turn
+        room = np.full(dwell.shape, longest_ns) if room is None else np.minimum(room, longest_ns)
+    return None
 
 
 def _sigma_ratio(state: RescanState, dwell: npt.NDArray[np.uint32]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,6 +40,9 @@ class RescanState:
     """Most dwell that the plan may have in all; inf where there is no budget."""
     affordable_px_dwell_ns: npt.NDArray[np.float64] | None = None
     """Most dwell that the plan may have at each pixel, `(ny, nx)`; None where there is no such limit."""
+    px_dwell_share: float = math.inf
+    """Most dwell that the plan may give any pixel, as a share of the plan's own duration: a limit of the dose rate
+    over the dose rate of a pixel under the beam. inf where there is no such limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,6 +52,8 @@ class ProposedPlan:
     plan: ScanPlan
     reason: str
     """One sentence for the operator."""
+    duration_ns: int
+    """Time that the plan takes on the instrument, by `scanmend.plan.Cost`."""
     sigma_now: float
     """Root mean square of sigma over the field before the plan."""
     sigma_expected: float
