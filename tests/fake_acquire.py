@@ -56,6 +56,8 @@ class FakeAcquire(threading.Thread):
         self.dose = 12.5
         self.caution: str | None = None
         self.rescan: str | None = None
+        self.proposal: dict[str, object] | None = None
+        self.enough = ""
         self.missing, self.states = 0, dict.fromkeys(sessions, "open")
         self.pictured: int | None = None
         """Frames from this number on are passed through and make no picture, as sparse ones do."""
@@ -203,7 +205,8 @@ class FakeAcquire(threading.Thread):
             sigma_mean=0.8,
             caution=self.caution,
             paused="",
-            proposal=None,
+            proposal=self.proposal,
+            enough=self.enough,
         )
 
     def _picture(self, ask: console.AskPicture) -> list[bytes]:

@@ -62,6 +62,8 @@ class Rescans:
                     proposal = newer
                 return proposal
             now_s = time.monotonic()
+            if self._line.session.enough is not None:
+                return None
             if owed:
                 deadline_s = None
             elif deadline_s is None:

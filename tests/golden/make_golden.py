@@ -18,12 +18,15 @@ import xxhash
 
 from scanmend.field import Capabilities, Channel, DetectorKind, Field
 from scanmend.plan import Order, ScanPlan
+from scanmend.target import Target
 from scanmend.wire.header import FrameFlag, FrameHeader, PassReason, RestoredFlag, RestoredHeader, xxh3
 from scanmend.wire.messages import (
     Ack,
     Command,
     Delivery,
     End,
+    Enough,
+    EnoughCode,
     Executed,
     ExecutedStatus,
     Hello,
@@ -106,7 +109,9 @@ def control() -> dict[str, tuple[str, Any]]:
                 model="pushpull",
                 dose_budget_e_per_nm2=1200.0,
                 pixel_dose_budget_e_per_nm2=5000.0,
+                pixel_dose_rate_e_per_nm2_s=90.0,
                 rescan="uncertainty",
+                target=Target(sigma_of_range=0.03, quantile=0.95, region=(4, 8, 16, 32), min_gain=0.02, max_passes=12),
                 capabilities=Capabilities(
                     points=False,
                     dwell_per_point=False,
@@ -117,6 +122,10 @@ def control() -> dict[str, tuple[str, Any]]:
                     blanking=True,
                     settle_ns=7000,
                     command_ns=7_000_000,
+                    segments=True,
+                    rectangles=True,
+                    segment_ns=50_000,
+                    flyback_ns=12_000,
                 ),
                 held_from=12,
             ),
@@ -167,6 +176,19 @@ def control() -> dict[str, tuple[str, Any]]:
                 expires_unix_ns=1_900_000_000_000_000_000,
             ),
         ),
+        "enough": (
+            "Four passes were enough; the beam current is not known.",
+            Enough(
+                session_id=SESSION,
+                code=EnoughCode.TARGET,
+                reason="Sigma is small enough.",
+                based_on_frames=4,
+                passes=4,
+                sigma_now=0.75,
+                sigma_of_range=0.03125,
+                dose_e_per_nm2=float("nan"),
+            ),
+        ),
         "executed": (
             "It was run, as plan 4.",
             Executed(session_id=SESSION, proposal_id=1, status=ExecutedStatus.ACCEPTED, plan_id=4),
@@ -207,6 +229,7 @@ def control() -> dict[str, tuple[str, Any]]:
                 live_dropped=1,
                 proposals=1,
                 executed={"accepted": 1},
+                enough="target",
                 dose_e_per_nm2=None,
                 dose_max_e_per_nm2=None,
                 budget_e_per_nm2=None,

@@ -60,7 +60,7 @@ def test_every_message_and_every_pattern_has_its_golden_bytes():
     kinds = {entry["kind"] for entry in INDEX}
     assert kinds >= {
         *("HELLO", "WELCOME", "REFUSE", "PLAN", "FRAME header", "ACK", "NACK", "RESTORED header"),
-        *("PROPOSAL", "EXECUTED", "COMMAND", "END", "RECEIPT"),
+        *("PROPOSAL", "ENOUGH", "EXECUTED", "COMMAND", "END", "RECEIPT"),
     }
     patterns = {entry["values"]["plan"]["pattern"]["kind"] for entry in INDEX if entry["kind"] == "PLAN"}
     assert patterns == {*("raster", "serpentine", "random", "jittered_grid", "spiral", "segments", "mask", "points")}

@@ -19,9 +19,10 @@ from running import RunningService
 from scanmend.field import Capabilities, Channel, Field
 from scanmend.plan import ScanPlan, patterns
 from scanmend.plan.expand import splitmix64
+from scanmend.target import Target
 from scanmend.wire import messages
 from scanmend.wire.header import FRAME_HEADER_BYTES, RESTORED_HEADER_BYTES, PassReason
-from scanmend.wire.messages import RETRIABLE, NackCode, RefuseCode
+from scanmend.wire.messages import RETRIABLE, EnoughCode, NackCode, RefuseCode
 
 ROOT = Path(__file__).resolve().parents[2]
 DOC = (ROOT / "docs" / "protocol.md").read_text()
@@ -77,6 +78,7 @@ TABLES = {
     "#### Field": Field,
     "#### Channel": Channel,
     "#### Capabilities": Capabilities,
+    "#### Target": Target,
     "## 6. Scan plans": ScanPlan,
     "#### raster and serpentine": patterns.Raster,
     "#### random": patterns.RandomPixels,
@@ -107,12 +109,17 @@ def test_every_key_stands_in_its_table_with_its_default(heading: str) -> None:
     for name, written in found.items():
         if known[name].required or name == "version":
             assert written in ("required", "–", "1"), name
-        elif name == "capabilities":
-            assert written == "all defaults" and known[name].default == Capabilities()
+        elif name in ("capabilities", "target"):
+            assert written == "all defaults" and known[name].default == type(known[name].default)()
         else:
             factory = known[name].default_factory
             default = known[name].default if factory is msgspec.NODEFAULT else factory()
             assert written.replace(" ", "") == as_written(default), name
+
+
+def test_every_reason_for_no_plan_is_explained() -> None:
+    (row,) = [row for row in rows_after("### ENOUGH") if row[0] == "code"]
+    assert re.findall(r"`(\w+)`:", row[3]) == [code.value for code in EnoughCode]
 
 
 @pytest.mark.parametrize("code", [*RefuseCode, *NackCode], ids=lambda code: f"{type(code).__name__}-{code}")

@@ -12,7 +12,7 @@ from scanmend.acquire.session import Session, SessionState
 from scanmend.ipc.console import PictureInfo
 from scanmend.ipc.engine_link import Done
 from scanmend.wire.header import PassReason, RestoredFlag, RestoredHeader
-from scanmend.wire.messages import Proposal, Returns, encode, finite_or_none
+from scanmend.wire.messages import Enough, Proposal, Returns, encode, finite_or_none
 from scanmend.wire.sockets import COPY_THRESHOLD_BYTES
 
 
@@ -131,9 +131,9 @@ def answer_dropped(session: Session, job: Job, policy: str) -> None:
     session.ledger.dropped[policy] += 1
 
 
-def answer_proposal(context: Context, session: Session, proposal: Proposal) -> None:
-    """Send a proposal; it waits for a client that is away, and is moot once the session ends."""
-    data = encode(proposal)
+def answer_next(context: Context, session: Session, choice: Proposal | Enough) -> None:
+    """Send what follows a pass; it waits for a client that is away, and is moot once the session ends."""
+    data = encode(choice)
 
     def send() -> bool:
         return context.send_bytes(session.peer, data) is Posted.SENT or session.state is SessionState.ENDING

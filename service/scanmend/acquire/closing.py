@@ -55,6 +55,7 @@ def account(session: Session) -> Receipt:
         live_dropped=ledger.live_dropped,
         proposals=session.proposals_made,
         executed=dict(session.executed),
+        enough=session.enough.code if session.enough is not None else "",
         dose_e_per_nm2=session.dose_e_per_nm2,
         dose_max_e_per_nm2=session.dose_max_e_per_nm2,
         budget_e_per_nm2=session.hello.dose_budget_e_per_nm2,

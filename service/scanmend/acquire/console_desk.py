@@ -209,4 +209,5 @@ class ConsoleDesk:
                 "sigma_expected": finite_or_none(proposal.sigma_expected),
                 "expires_unix_ns": proposal.expires_unix_ns,
             },
+            enough=session.enough.reason if session.enough is not None else "",
         )

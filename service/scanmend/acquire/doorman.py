@@ -92,6 +92,7 @@ def readmit(context: Context, resumed: Resumed) -> Session:
         proposals=resumed.proposals,
         proposals_made=resumed.proposals_made,
         proposal_owed=resumed.proposal_owed,
+        enough=resumed.enough,
         executed=resumed.executed,
     )
     context.sessions[session.id] = session

@@ -13,7 +13,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scanmend.acquire.answers import answer_dropped, answer_passed, answer_proposal, answer_restored
+from scanmend.acquire.answers import answer_dropped, answer_next, answer_passed, answer_restored
 from scanmend.acquire.context import MENDS, Context
 from scanmend.acquire.engine_line import EngineLine, Gone, proposal_of
 from scanmend.acquire.jobs import Job, Picture
@@ -25,6 +25,7 @@ from scanmend.ipc.engine_link import (
     Done,
     EngineProblem,
     EngineReady,
+    EnoughSaid,
     ExecutedNotice,
     FromEngine,
     OpenSession,
@@ -36,7 +37,7 @@ from scanmend.ipc.engine_link import (
 from scanmend.plan import ScanPlan
 from scanmend.record import EntryKind, session_path
 from scanmend.wire.header import PassReason
-from scanmend.wire.messages import Executed, Mode, Nack, NackCode
+from scanmend.wire.messages import Enough, Executed, Mode, Nack, NackCode
 from scanmend.wire.messages import encode as encode_wire
 
 log = logging.getLogger(__name__)
@@ -133,6 +134,8 @@ class EngineDesk:
                 self._done(message)
             case ProposalMade():
                 self._proposal(message)
+            case EnoughSaid():
+                self._enough(message.enough)
             case SessionSummary():
                 session = self.context.sessions.get(message.session_id)
                 if session is not None:
@@ -334,7 +337,15 @@ class EngineDesk:
             return
         session.proposals[proposal.proposal_id] = proposal
         session.proposals_made += 1
-        answer_proposal(self.context, session, proposal)
+        answer_next(self.context, session, proposal)
+
+    def _enough(self, enough: Enough) -> None:
+        session = self.context.sessions.get(enough.session_id)
+        if session is None or session.state in (SessionState.ENDING, SessionState.ENDED):
+            return
+        session.proposal_owed, session.enough = False, enough
+        session.record(EntryKind.ENOUGH, enough.based_on_frames, encode_wire(enough))
+        answer_next(self.context, session, enough)
 
 
 def _ring(ring: SlotRing) -> RingInfo:

@@ -115,6 +115,8 @@ class Reception:
         self.context.send(peer, greeting(self.context, self.desk, answer))
         for proposal in answer.proposals.values():  # one may have been lost with the connection
             self.context.send(peer, proposal)
+        if answer.enough is not None:
+            self.context.send(peer, answer.enough)
         if answer.receipt is not None and answer.state is SessionState.ENDED:
             self.context.send(peer, answer.receipt)
 

@@ -31,6 +31,7 @@ from scanmend.settings import Settings
 from scanmend.wire.header import FrameHeader
 from scanmend.wire.messages import (
     ClientMessage,
+    Enough,
     Executed,
     Hello,
     Plan,
@@ -60,7 +61,9 @@ class Resumed:
     """Those that the client has not answered."""
     proposals_made: int
     proposal_owed: bool
-    """Whether a pass is complete, and nothing came after it: neither a frame nor a proposal."""
+    """Whether a pass is complete, and nothing came after it: no frame, no proposal, no ENOUGH."""
+    enough: Enough | None
+    """What was said after the last pass in place of a proposal."""
     executed: dict[str, int]
     damage: str
 
@@ -177,6 +180,7 @@ def resume(settings: Settings, folder: Path, path: Path) -> Resumed:
         proposals=reading.proposals,
         proposals_made=reading.proposals_made,
         proposal_owed=reading.owed and reading.hello.rescan is not None,
+        enough=reading.enough,
         executed=reading.executed,
         damage=damage,
     )
@@ -195,6 +199,7 @@ class _Reading:
     proposals: dict[int, Proposal] = field(default_factory=dict)
     proposals_made: int = 0
     owed: bool = False
+    enough: Enough | None = None
     executed: dict[str, int] = field(default_factory=dict)
 
     def take(self, entry: Entry, head: memoryview, tail: memoryview) -> None:
@@ -202,8 +207,8 @@ class _Reading:
         try:
             if entry.kind is EntryKind.FRAME:
                 self._frame(FrameHeader.unpack(head, max_payload_bytes=1 << 62))
-            elif entry.kind is EntryKind.PROPOSAL:
-                self._proposal(decode_service(head))
+            elif entry.kind in (EntryKind.PROPOSAL, EntryKind.ENOUGH):
+                self._choice(decode_service(head))
             elif entry.kind in (EntryKind.SESSION, EntryKind.PLAN, EntryKind.EXECUTED):
                 self._message(entry, decode_client(head))
         except (ProtocolError, InvalidInput) as error:
@@ -219,11 +224,14 @@ class _Reading:
                 self.proposals.pop(message.proposal_id, None)
                 self.executed[message.status] = self.executed.get(message.status, 0) + 1
 
-    def _proposal(self, message: ServiceMessage) -> None:
-        if isinstance(message, Proposal):
-            self.proposals[message.proposal_id] = message
-            self.proposals_made += 1
-            self.owed = False
+    def _choice(self, message: ServiceMessage) -> None:
+        match message:
+            case Proposal():
+                self.proposals[message.proposal_id] = message
+                self.proposals_made += 1
+                self.owed = False
+            case Enough():
+                self.enough, self.owed = message, False
 
     def _frame(self, header: FrameHeader) -> None:
         if self.ledger.judge(header.seq, header.payload_xxh3) is not Verdict.NEW:
@@ -231,4 +239,4 @@ class _Reading:
         self.ledger.take(header.seq, header.payload_xxh3, header.dropped_before)
         self.ledger.dropped["service_restarted"] += 1
         self.frames.append(header.seq)
-        self.owed = header.end_of_pass
+        self.owed, self.enough = header.end_of_pass, None

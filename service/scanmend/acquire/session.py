@@ -30,6 +30,7 @@ from scanmend.wire.header import FrameHeader
 from scanmend.wire.messages import (
     Ack,
     Delivery,
+    Enough,
     Hello,
     NackCode,
     Proposal,
@@ -106,7 +107,9 @@ class Session:
     """Open ones."""
     proposals_made: int = 0
     proposal_owed: bool = False
-    """Whether the last pass is restored and the engine has not said what comes next; it may have nothing to say."""
+    """Whether the last pass is restored and the engine has not said what comes next."""
+    enough: Enough | None = None
+    """The engine's word that no plan follows the last pass."""
     executed: dict[str, int] = field(default_factory=dict)
     end: EndAsked | None = None
     receipt: Receipt | None = None
@@ -185,7 +188,7 @@ class Session:
             )
             self._appended.append((index, header.seq))
         self.ledger.take(header.seq, header.payload_xxh3, header.dropped_before)
-        self.proposal_owed = False
+        self.proposal_owed, self.enough = False, None
         self.meters.came(job.received_mono_ns, header.payload_bytes)
         self.waiting.append(job)
 

@@ -6,10 +6,24 @@
 ...         show(restored.image, restored.sigma)
 """
 
+from scanmend.client.adaptive import AdaptiveOptions, AdaptiveScan, AsyncAdaptiveScan, AsyncStep, Step
 from scanmend.client.aio import AsyncClient, AsyncSession
 from scanmend.client.options import SessionOptions
 from scanmend.client.restored import Restored
 from scanmend.client.stats import SessionStats
 from scanmend.client.sync import Client, Session
 
-__all__ = ["AsyncClient", "AsyncSession", "Client", "Restored", "Session", "SessionOptions", "SessionStats"]
+__all__ = [
+    "AdaptiveOptions",
+    "AdaptiveScan",
+    "AsyncAdaptiveScan",
+    "AsyncClient",
+    "AsyncSession",
+    "AsyncStep",
+    "Client",
+    "Restored",
+    "Session",
+    "SessionOptions",
+    "SessionStats",
+    "Step",
+]

@@ -18,6 +18,7 @@ from typing import Self, Unpack
 import numpy.typing as npt
 import zmq
 
+from scanmend.client.adaptive import AdaptiveOptions, AsyncAdaptiveScan
 from scanmend.client.core import State
 from scanmend.client.face import SessionFace
 from scanmend.client.link import Tap
@@ -78,7 +79,7 @@ class AsyncSession(SessionFace):
 
         Where answers are left unread it waits for another task to read them.
         """
-        self._check()
+        self.check()
         async with self._sending:
             if not isinstance(frame, Frame):
                 frame = self._dense_frame(frame, plan, dwell_ns, acquired_unix_ns, dropped_before)
@@ -99,7 +100,7 @@ class AsyncSession(SessionFace):
         timeout_s: float | None = None,
     ) -> int:
         """Send samples of a plan in visiting order; as `Session.send_samples`."""
-        self._check()
+        self.check()
         async with self._sending:
             frame = self._sparse_frame(
                 plan, samples, pass_index, first_point, end_of_pass, acquired_unix_ns, dropped_before
@@ -108,7 +109,7 @@ class AsyncSession(SessionFace):
 
     async def send_plan(self, plan: ScanPlan) -> int:
         """Announce a plan and give its id; as `Session.send_plan`."""
-        self._check()
+        self.check()
         plan_id = self._core.add_plan(plan)
         self._turn()
         return plan_id
@@ -140,20 +141,29 @@ class AsyncSession(SessionFace):
             yield restored
 
     async def next_proposal(self, timeout_s: float = 0.0) -> Proposal | None:
-        """The oldest rescan proposal that can still be run, or None where none came in time."""
-        await self._wait(lambda: self._next_open_proposal() is not None or self._over, timeout_s)
+        """The oldest rescan proposal that can still be run; None where none came in time, or `enough` says why."""
+        await self._wait(
+            lambda: self._next_open_proposal() is not None or self._core.enough is not None or self._over, timeout_s
+        )
         return self._next_open_proposal()
 
-    async def accept(self, proposal: Proposal, plan: ScanPlan | None = None) -> int | None:
+    async def accept(
+        self,
+        proposal: Proposal,
+        plan: ScanPlan | None = None,
+        *,
+        begun_unix_ns: int | None = None,
+        points_run: int | None = None,
+    ) -> int | None:
         """Announce that a proposal is run now; as `Session.accept`."""
-        self._check()
-        plan_id = self._decide_to_run(proposal, plan)
+        self.check()
+        plan_id = self._decide_to_run(proposal, plan, begun_unix_ns, points_run)
         self._turn()
         return plan_id
 
     async def decline(self, proposal: Proposal, reason: str = "") -> None:
         """Say that a proposal is not run, and why."""
-        self._check()
+        self.check()
         self._core.decide(proposal, ExecutedStatus.DECLINED, reason=reason)
         self._turn()
 
@@ -209,7 +219,7 @@ class AsyncSession(SessionFace):
             if not ready() and not await self._wait(ready, longest_s):
                 raise self._held_error(size, longest_s)
             if self._over:
-                self._check()
+                self.check()
         self._turn()
         return core.ring.next_seq - 1
 
@@ -282,6 +292,10 @@ class AsyncClient:
         session = AsyncSession(self._context, self.address, setup, self._tap, timeout_s=self.timeout_s)
         self._sessions.append(session)
         return session
+
+    def adaptive(self, field: Field, **options: Unpack[AdaptiveOptions]) -> AsyncAdaptiveScan:
+        """Scan a field pass by pass; as `Client.adaptive`, with `async for` and `await step.submit(samples)`."""
+        return AsyncAdaptiveScan(self, field, options)
 
     def close(self) -> None:
         """Close all connections, without ending their sessions."""

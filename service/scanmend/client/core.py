@@ -42,6 +42,7 @@ from scanmend.wire.messages import (
     RETRIABLE,
     Ack,
     Command,
+    Enough,
     ExecutedStatus,
     Hello,
     Nack,
@@ -62,7 +63,7 @@ GREETING_PAUSE_S = 0.5
 """Time between two HELLOs while none is answered."""
 
 Parts = Sequence[bytes | memoryview]
-Event = Welcome | Refuse | Ack | Nack | Proposal | Command | Receipt | Restored
+Event = Welcome | Refuse | Ack | Nack | Proposal | Enough | Command | Receipt | Restored
 
 
 class State(StrEnum):
@@ -105,6 +106,7 @@ class SessionCore:
         self.welcome: Welcome | None = None
         self.receipt: Receipt | None = None
         self.command: str | None = None
+        self.enough: Enough | None = None
         self.paused = ""
         self.troubles = Troubles()
         self.reconnects = 0
@@ -173,6 +175,7 @@ class SessionCore:
         """Take a frame into the ring and give it its number; it goes out as soon as the credit allows."""
         frame = self._numbering.frame(piece)
         self.ring.push(frame)
+        self.enough = None
         if self._answered:
             self.answers.expect(frame.seq, piece.pass_index, full_raster=piece.full_raster, now_s=self._clock())
         return frame.seq
@@ -278,6 +281,10 @@ class SessionCore:
             self._on_nack(message)
         elif isinstance(message, Proposal):
             return message if self.proposals.take(message) else None
+        elif isinstance(message, Enough):
+            if message.based_on_frames < self.ring.next_seq:
+                return None  # frames that were sent since then get an answer of their own
+            self.enough = message
         elif isinstance(message, Command):
             self.command = message.action
         else:

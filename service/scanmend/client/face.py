@@ -27,7 +27,7 @@ from scanmend.errors import (
 from scanmend.field import Field
 from scanmend.frame import Frame
 from scanmend.plan import ScanPlan
-from scanmend.wire.messages import ExecutedStatus, Proposal, Receipt, Welcome
+from scanmend.wire.messages import Enough, ExecutedStatus, Proposal, Receipt, Welcome
 
 
 class SessionFace:
@@ -124,6 +124,11 @@ class SessionFace:
         return tuple(self._core.proposals.open)
 
     @property
+    def enough(self) -> Enough | None:
+        """The service's word that no plan follows the last pass, with the reason; None where it has not said so."""
+        return self._core.enough
+
+    @property
     def stats(self) -> SessionStats:
         """Where the session stands."""
         core, ring, answers = self._core, self._core.ring, self._core.answers
@@ -213,16 +218,30 @@ class SessionFace:
             self._core.push(piece)
         self._next_pass = max(self._next_pass, frame.pass_index + frame.end_of_pass)
 
-    def _decide_to_run(self, proposal: Proposal, plan: ScanPlan | None) -> int | None:
+    def _decide_to_run(
+        self, proposal: Proposal, plan: ScanPlan | None, begun_unix_ns: int | None, points_run: int | None
+    ) -> int | None:
         """Say EXECUTED accepted or changed, or expired, and give the id of the plan to run."""
-        if time.time_ns() > proposal.expires_unix_ns:
+        if (time.time_ns() if begun_unix_ns is None else begun_unix_ns) > proposal.expires_unix_ns:
             self._core.decide(proposal, ExecutedStatus.EXPIRED)
             return None
         run = plan or proposal.plan
-        same = plan is None or np.array_equal(run.pixels, proposal.plan.pixels)
+        status, reason = ExecutedStatus.ACCEPTED, ""
+        if points_run is not None and points_run < run.points:
+            status, reason = ExecutedStatus.CHANGED, f"Ended early, after {points_run} of {run.points} points."
+        elif plan is not None and not self._is_rounded(plan, proposal.plan):
+            status = ExecutedStatus.CHANGED
         plan_id = self._core.add_plan(run)
-        self._core.decide(proposal, ExecutedStatus.ACCEPTED if same else ExecutedStatus.CHANGED, plan_id=plan_id)
+        self._core.decide(proposal, status, plan_id=plan_id, reason=reason)
         return plan_id
+
+    def _is_rounded(self, plan: ScanPlan, proposed: ScanPlan) -> bool:
+        """Whether a plan is another one as the instrument rounds it: the same points, about the same dwell times."""
+        if not np.array_equal(plan.pixels, proposed.pixels):
+            return False
+        able = self._setup.hello.capabilities
+        apart = np.abs(plan.dwells_ns.astype(np.int64) - proposed.dwells_ns.astype(np.int64))
+        return bool(apart.max() <= max(able.dwell_quantum_ns, able.min_dwell_ns))
 
     def _next_open_proposal(self) -> Proposal | None:
         """The oldest proposal that can still be run; those that expired are answered so."""
@@ -238,8 +257,15 @@ class SessionFace:
 
     # Errors -----------------------------------------------------------------------------------------------------
 
-    def _check(self) -> None:
-        """Raise what the caller has not been told yet."""
+    def check(self) -> None:
+        """Raise what the caller has not been told yet; every call that sends does it first.
+
+        Raises:
+            FrameRejected: A frame was rejected; raised once for each.
+            PlanError: A plan was not taken.
+            SessionClosed: The session has ended.
+            ScanmendError: No frame can be sent any more.
+        """
         core = self._core
         if core.troubles.complaints:
             raise core.troubles.complaints.popleft()

@@ -10,6 +10,7 @@ from typing import Literal, TypedDict
 from scanmend._version import __version__
 from scanmend.errors import InvalidInput
 from scanmend.field import Capabilities, Channel, Field
+from scanmend.target import Target
 from scanmend.wire.messages import Delivery, Hello, Mode, Returns, check_session_name
 
 
@@ -36,8 +37,12 @@ class SessionOptions(TypedDict, total=False):
     """Largest dose, averaged over the field, that proposals may bring the session to; default: none."""
     pixel_dose_budget_e_per_nm2: float | None
     """Largest dose that proposals may bring any pixel to; default: none."""
+    pixel_dose_rate_e_per_nm2_s: float | None
+    """Largest dose rate of any pixel over a proposed plan's whole time; default: none."""
     rescan: str | None
     """Rescan policy, for example `variance`; default None: no proposals."""
+    target: Target | None
+    """When an adaptive scan is good enough, or not worth another pass; default: only a budget ends it."""
     capabilities: Capabilities | None
     """What the instrument can run; proposals keep to it."""
     unread: int
@@ -120,7 +125,9 @@ def session_setup(name: str, field: Field, options: SessionOptions) -> SessionSe
         model=options.get("model", "auto"),
         dose_budget_e_per_nm2=options.get("dose_budget_e_per_nm2"),
         pixel_dose_budget_e_per_nm2=options.get("pixel_dose_budget_e_per_nm2"),
+        pixel_dose_rate_e_per_nm2_s=options.get("pixel_dose_rate_e_per_nm2_s"),
         rescan=options.get("rescan"),
+        target=options.get("target") or Target(),
         capabilities=options.get("capabilities") or Capabilities(),
     )
     return SessionSetup(

@@ -15,6 +15,7 @@ from typing import Self, Unpack
 import numpy.typing as npt
 import zmq
 
+from scanmend.client.adaptive import AdaptiveOptions, AdaptiveScan
 from scanmend.client.core import State
 from scanmend.client.face import SessionFace
 from scanmend.client.link import Tap
@@ -85,7 +86,7 @@ class Session(SessionFace):
             NotConnected: The service has gone.
             SessionClosed: The session has ended.
         """
-        self._check()
+        self.check()
         if not isinstance(frame, Frame):
             frame = self._dense_frame(frame, plan, dwell_ns, acquired_unix_ns, dropped_before)
         return self._send(frame, None, copy, timeout_s)
@@ -125,7 +126,7 @@ class Session(SessionFace):
             PlanError: The plan cannot be run on the field.
             ScanmendError: As `send` does.
         """
-        self._check()
+        self.check()
         frame = self._sparse_frame(
             plan, samples, pass_index, first_point, end_of_pass, acquired_unix_ns, dropped_before
         )
@@ -137,7 +138,7 @@ class Session(SessionFace):
         Raises:
             PlanError: It cannot be run on the session's field.
         """
-        self._check()
+        self.check()
         plan_id = self._core.add_plan(plan)
         self._link.turn()
         return plan_id
@@ -172,25 +173,34 @@ class Session(SessionFace):
             yield restored
 
     def next_proposal(self, timeout_s: float = 0.0) -> Proposal | None:
-        """The oldest rescan proposal that can still be run, or None where none came in time."""
+        """The oldest rescan proposal that can still be run; None where none came in time, or `enough` says why."""
         found: list[Proposal] = []
 
         def ready() -> bool:
             proposal = self._next_open_proposal()
             if proposal is not None:
                 found.append(proposal)
-            return proposal is not None or self._core.over
+            return proposal is not None or self._core.enough is not None or self._core.over
 
         self._wait(ready, timeout_s)
         return found[0] if found else None
 
-    def accept(self, proposal: Proposal, plan: ScanPlan | None = None) -> int | None:
+    def accept(
+        self,
+        proposal: Proposal,
+        plan: ScanPlan | None = None,
+        *,
+        begun_unix_ns: int | None = None,
+        points_run: int | None = None,
+    ) -> int | None:
         """Announce that a proposal is run now.
 
         Args:
             proposal: An open proposal.
-            plan: What is really run, where it differs from `proposal.plan`; with the same points it counts as
-                accepted, with others as changed.
+            plan: What is really run, where it differs from `proposal.plan`; with the same points and dwell times
+                that the instrument's quantum rounded it counts as accepted, else as changed.
+            begun_unix_ns: When the instrument began, where that was before this call; now where it is None.
+            points_run: How many points of the plan were run, where the pass ended early; it counts as changed.
 
         Returns:
             The plan's id for `send_samples`; None where the proposal had expired, which the service is told.
@@ -199,8 +209,8 @@ class Session(SessionFace):
             PlanError: The plan cannot be run on the field.
             InvalidInput: The proposal is not open.
         """
-        self._check()
-        plan_id = self._decide_to_run(proposal, plan)
+        self.check()
+        plan_id = self._decide_to_run(proposal, plan, begun_unix_ns, points_run)
         self._link.turn()
         return plan_id
 
@@ -210,7 +220,7 @@ class Session(SessionFace):
         Raises:
             InvalidInput: The proposal is not open.
         """
-        self._check()
+        self.check()
         self._core.decide(proposal, ExecutedStatus.DECLINED, reason=reason)
         self._link.turn()
 
@@ -275,7 +285,7 @@ class Session(SessionFace):
 
         self._wait(ready, timeout_s)
         if core.over:
-            self._check()
+            self.check()
         if core.why_held(size):
             raise self._held_error(size, timeout_s if not core.answers.full else 0.0)
 
@@ -330,6 +340,21 @@ class Client:
         session.open()
         self._sessions.append(session)
         return session
+
+    def adaptive(self, field: Field, **options: Unpack[AdaptiveOptions]) -> AdaptiveScan:
+        """Scan a field pass by pass, each where the service says that it pays, until it is enough.
+
+        Args:
+            field: The area being imaged.
+            **options: See `AdaptiveOptions`.
+
+        Returns:
+            The scan: iterate over it, and `submit` in each turn what the instrument brought for `step.plan`.
+
+        Raises:
+            InvalidInput: Options that cannot be, or a first pass above the budget.
+        """
+        return AdaptiveScan(self, field, options)
 
     def close(self) -> None:
         """Close all connections; sessions that have not ended can be taken up by no one else."""

@@ -166,7 +166,7 @@ class EngineLoop:
                 text = f"The exposure could not be rebuilt whole, and no rescans are proposed: {found.problems[0]}"
                 self.say(EngineProblem(code="exposure_incomplete", text=text, session_id=session_id))
             if message.propose and found.last is not None and found.last.end_of_pass:
-                session.propose_again(found.last)
+                session.choose_again(found.last)
 
     def _close(self, session_id: int) -> None:
         """Forget a session; what still waits for it is answered, since acquire waits for that."""

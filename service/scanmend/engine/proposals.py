@@ -1,4 +1,4 @@
-"""When a session's next plan is proposed, and what the proposal says."""
+"""What follows a complete pass of a session: the next plan, or the word that it is enough."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ import time
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from scanmend.engine.runtimes import Picture
-from scanmend.ipc.engine_link import INLINE_BYTES, ProposalMade
-from scanmend.rescan import DoseLedger, Policy, RescanState, policy_named, propose
+from scanmend.ipc.engine_link import INLINE_BYTES, EnoughSaid, ProposalMade
+from scanmend.rescan import DoseLedger, Focused, Policy, ProposedPlan, RescanState, policy_named, propose, why_none
 from scanmend.restoration import FloatPicture
 from scanmend.wire.header import FrameHeader
-from scanmend.wire.messages import Executed, Hello, Mode, Proposal
+from scanmend.wire.messages import Enough, EnoughCode, Executed, ExecutedStatus, Hello, Mode, Proposal
 
 VALID_NS = 60_000_000_000
 """How long a proposal may be taken up."""
+
+Choice = ProposalMade | EnoughSaid
 
 
 class Proposals:
@@ -32,20 +35,28 @@ class Proposals:
         self._hello = hello
         self._run_dir = run_dir
         wanted = hello.rescan is not None and hello.mode is Mode.EXPOSURE
-        self._policy: Policy | None = policy_named(hello.rescan or "") if wanted else None
+        self._policy: Policy | None = None
+        if wanted:
+            policy = policy_named(hello.rescan or "")
+            self._policy = policy if hello.target.region is None else Focused(policy, hello.target.region)
         self._open: Proposal | None = None
+        self._promised: Proposal | None = None
+        """The proposal that is being run as it was made."""
+        self._kept = 1.0
+        """Of the fall of sigma that earlier proposals promised, the share that came."""
         self.dose_known = True
         """Whether all that was scanned is in the ledger; without that nothing is proposed."""
 
     def executed(self, executed: Executed) -> None:
         """The client has answered: whatever it said, the proposal is not open any more."""
         if self._open is not None and self._open.proposal_id == executed.proposal_id:
+            self._promised = self._open if executed.status is ExecutedStatus.ACCEPTED else None
             self._open = None
 
-    def propose(
+    def choose(
         self, header: FrameHeader, picture: Picture, estimate: FloatPicture, sigma: FloatPicture, ledger: DoseLedger
-    ) -> ProposalMade | None:
-        """The next plan after a complete pass; None where none is wanted, open, affordable or worth it.
+    ) -> Choice | None:
+        """What follows a complete pass; None where nothing was asked for, or the client has a proposal to answer.
 
         Args:
             header: The frame that ended the pass.
@@ -54,12 +65,82 @@ class Proposals:
             sigma: The restoration's standard deviation, `(ny, nx)`.
             ledger: What the specimen has had.
         """
-        now = time.time_ns()
-        if self._policy is None or not self.dose_known:
+        now_unix_ns = time.time_ns()
+        if self._policy is None or (self._open is not None and now_unix_ns < self._open.expires_unix_ns):
             return None
-        if self._open is not None and now < self._open.expires_unix_ns:
+        hello, target = self._hello, self._hello.target
+        inside = target.inside(sigma)
+        sigma_now = float(np.sqrt(np.mean(np.square(inside, dtype=np.float64))))
+        self._learn(sigma_now)
+
+        def enough(code: EnoughCode, reason: str) -> EnoughSaid:
+            return EnoughSaid(
+                enough=Enough(
+                    session_id=hello.session_id,
+                    code=code,
+                    reason=reason,
+                    based_on_frames=header.seq + 1,
+                    passes=header.pass_index + 1,
+                    sigma_now=sigma_now,
+                    sigma_of_range=target.measure(estimate, sigma) if reached is None else reached,
+                    dose_e_per_nm2=ledger.spent_e_per_nm2,
+                )
+            )
+
+        reached = target.measure(estimate, sigma) if target.sigma_of_range is not None else None
+        if not self.dose_known:
+            return enough(EnoughCode.INCOMPLETE, "Not all that was scanned is known, so no dose can be vouched for.")
+        if target.sigma_of_range is not None and reached is not None and reached <= target.sigma_of_range:
+            which = "of all pixels" if target.quantile is None else f"of {target.quantile:.0%} of the pixels"
+            return enough(
+                EnoughCode.TARGET,
+                f"Sigma {which} is {reached:.2%} of the picture's range, and {target.sigma_of_range:.2%} was asked.",
+            )
+        if target.max_passes is not None and header.pass_index + 1 >= target.max_passes:
+            return enough(EnoughCode.PASSES, f"{header.pass_index + 1} passes are done, as many as were wanted.")
+        state = self._state(header, picture, estimate, sigma, ledger)
+        found = propose(self._policy, state)
+        if found is None:
+            code, reason = why_none(state)
+            return enough(EnoughCode(code), reason)
+        gain = self._kept * (1.0 - found.sigma_expected / found.sigma_now)
+        if gain < target.min_gain:
+            return enough(
+                EnoughCode.GAIN,
+                f"Another pass is expected to lower sigma by {gain:.1%}, and {target.min_gain:.1%} is asked of one.",
+            )
+        return self._proposed(header, found, sigma_now, sigma_now * (1.0 - gain), ledger, now_unix_ns)
+
+    def failed(self, header: FrameHeader, error: BaseException, ledger: DoseLedger) -> EnoughSaid | None:
+        """What the client is told where the choice itself failed; None where it waits for none."""
+        if self._policy is None:
             return None
-        state = RescanState(
+        enough = Enough(
+            session_id=self._hello.session_id,
+            code=EnoughCode.FAILED,
+            reason=f"The next plan could not be made: {error}"[:400],
+            based_on_frames=header.seq + 1,
+            passes=header.pass_index + 1,
+            sigma_now=float("nan"),
+            sigma_of_range=float("nan"),
+            dose_e_per_nm2=ledger.spent_e_per_nm2,
+        )
+        return EnoughSaid(enough=enough)
+
+    def _learn(self, sigma_now: float) -> None:
+        """See what the last proposal kept of its promise; half of what is believed comes from it."""
+        promise, self._promised = self._promised, None
+        if promise is None or not promise.sigma_now > promise.sigma_expected:
+            return
+        came = (promise.sigma_now - sigma_now) / (promise.sigma_now - promise.sigma_expected)
+        self._kept = 0.5 * self._kept + 0.5 * min(max(self._kept * came, 0.0), 1.5)
+
+    def _state(
+        self, header: FrameHeader, picture: Picture, estimate: FloatPicture, sigma: FloatPicture, ledger: DoseLedger
+    ) -> RescanState:
+        if self._hello.target.region is not None:  # what lies outside is not to be made surer
+            sigma = Focused.only(sigma, self._hello.target.region)
+        return RescanState(
             field=self._hello.field,
             capabilities=self._hello.capabilities,
             estimate=estimate,
@@ -72,11 +153,18 @@ class Proposals:
             passes=header.pass_index + 1,
             affordable_dwell_ns=ledger.affordable_dwell_ns,
             affordable_px_dwell_ns=ledger.affordable_px_dwell_ns,
+            px_dwell_share=ledger.px_dwell_share,
         )
-        found = propose(self._policy, state)
-        if found is None:
-            return None
-        able = self._hello.capabilities
+
+    def _proposed(
+        self,
+        header: FrameHeader,
+        found: ProposedPlan,
+        sigma_now: float,
+        sigma_expected: float,
+        ledger: DoseLedger,
+        now_unix_ns: int,
+    ) -> ProposalMade:
         proposal = Proposal(
             session_id=self._hello.session_id,
             # Of all ids, the frame's is the one that an engine started anew would give again.
@@ -86,10 +174,10 @@ class Proposals:
             reason=found.reason,
             based_on_frames=header.seq + 1,
             dose_e_per_nm2=ledger.price_e_per_nm2(found.plan),
-            duration_ns=found.plan.duration_ns(settle_ns=able.settle_ns) + able.command_ns,
-            sigma_now=found.sigma_now,
-            sigma_expected=found.sigma_expected,
-            expires_unix_ns=now + VALID_NS,
+            duration_ns=found.duration_ns,
+            sigma_now=sigma_now,
+            sigma_expected=sigma_expected,
+            expires_unix_ns=now_unix_ns + VALID_NS,
         )
         self._open = proposal
         return self._message(proposal)

@@ -71,7 +71,12 @@ class EngineSession:
         names = [channel.name for channel in hello.channels]
         index = names.index(hello.restore_channel) if hello.restore_channel in names else 0
         self.exposure = SessionExposure(hello.field, hello.channels[index], index, hello.mode)
-        self.ledger = DoseLedger(hello.field, hello.dose_budget_e_per_nm2, hello.pixel_dose_budget_e_per_nm2)
+        self.ledger = DoseLedger(
+            hello.field,
+            hello.dose_budget_e_per_nm2,
+            hello.pixel_dose_budget_e_per_nm2,
+            hello.pixel_dose_rate_e_per_nm2_s,
+        )
         self.lost = opening.lost_frames > 0 and hello.mode is Mode.EXPOSURE
         """Whether earlier frames of the exposure are gone: what is left is not what the client thinks it is."""
         self.plans: dict[int, ScanPlan] = {}
@@ -128,8 +133,8 @@ class EngineSession:
         if done.restored and slot is not None and header.end_of_pass:
             self._choose(header, slot.estimate, slot.sigma)
 
-    def propose_again(self, header: FrameHeader) -> None:
-        """Make the proposal that an engine before this one owed when it ended.
+    def choose_again(self, header: FrameHeader) -> None:
+        """Make the choice that an engine before this one owed when it ended.
 
         Args:
             header: The frame that ended the last pass; the exposure has just been rebuilt up to it.
@@ -140,8 +145,11 @@ class EngineSession:
         try:
             self._picture = self.exposure.picture()
             self._restorer.restore_into(self._picture, estimate, sigma, beat=self._beat)
-        except MISHAPS:
-            log.exception("session %s: the proposal that was owed cannot be made", self.hello.session)
+        except MISHAPS as error:
+            log.exception("session %s: the choice that was owed cannot be made", self.hello.session)
+            said = self._proposals.failed(header, error, self.ledger)
+            if said is not None:
+                self._say(said)
             return
         self._choose(header, estimate, sigma)
 
@@ -251,11 +259,11 @@ class EngineSession:
         if self._picture is None:
             return
         try:
-            made = self._proposals.propose(header, self._picture, estimate, sigma, self.ledger)
+            made = self._proposals.choose(header, self._picture, estimate, sigma, self.ledger)
         except MISHAPS as error:
             log.exception("no proposal for session %s", self.hello.session)
             self._say(EngineProblem(code="no_proposal", text=f"No rescan is proposed: {error}", session_id=self.id))
-            return
+            made = self._proposals.failed(header, error, self.ledger)
         if made is not None:
             self._say(made)
 

@@ -143,6 +143,8 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Why credit is held back; empty while it flows."""
     proposal: dict[str, Any] | None
     """The open proposal, without its plan."""
+    enough: str
+    """Why no plan follows the last pass, in words; empty where that was not said."""
 
 
 class Status(_Console, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ import msgspec
 
 from scanmend.errors import MalformedMessage
 from scanmend.wire.header import PassReason
-from scanmend.wire.messages import Executed, Hello, Proposal
+from scanmend.wire.messages import Enough, Executed, Hello, Proposal
 
 INLINE_BYTES = 32 * 1024
 """Largest plan or proposal that goes inside a doorbell message."""
@@ -46,7 +46,8 @@ class OpenSession(_Link, frozen=True, kw_only=True):
     rebuild_skip: list[int] = []
     """Sequence numbers in the journal that will come again as `Work` and must not be added twice."""
     propose: bool = False
-    """Whether an engine before this one ended between a pass and its proposal: after the rebuild, propose."""
+    """Whether an engine before this one ended between a pass and what it owed for it, a proposal or the word that it
+    is enough: after the rebuild, choose."""
     lost_frames: int = 0
     """Frames that an engine before this one had, and that are in no journal."""
 
@@ -161,6 +162,12 @@ class ProposalMade(_Link, frozen=True, kw_only=True):
     """A file with the msgpack of the `Proposal`, to be read and deleted, where it is too large."""
 
 
+class EnoughSaid(_Link, frozen=True, kw_only=True):
+    """engine → acquire: no further plan is proposed after a pass."""
+
+    enough: Enough
+
+
 class SessionSummary(_Link, frozen=True, kw_only=True):
     """engine → acquire: the session is closed here."""
 
@@ -178,7 +185,7 @@ class EngineProblem(_Link, frozen=True, kw_only=True):
 
 
 ToEngine = OpenSession | PlanNotice | Work | ExecutedNotice | CloseSession
-FromEngine = EngineReady | Done | ProposalMade | SessionSummary | EngineProblem
+FromEngine = EngineReady | Done | ProposalMade | EnoughSaid | SessionSummary | EngineProblem
 
 _encoder = msgspec.msgpack.Encoder()
 _to_engine = msgspec.msgpack.Decoder(ToEngine)

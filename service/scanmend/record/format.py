@@ -51,6 +51,8 @@ class EntryKind(IntEnum):
     """The account that was given to the client."""
     NOTE = 8
     """Anything else that should be found again."""
+    ENOUGH = 9
+    """The service's word that no further plan is proposed, and why."""
     SEAL = 255
     """The journal's own mark at a segment's clean end; it has no body and is never handed out."""
 

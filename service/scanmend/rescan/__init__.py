@@ -4,6 +4,8 @@ A session asks for a policy by name in its HELLO (`rescan`); without that nothin
 """
 
 from scanmend.rescan.dose import DoseLedger
+from scanmend.rescan.focus import Focused
+from scanmend.rescan.nothing import why_none
 from scanmend.rescan.planning import propose
 from scanmend.rescan.policy import Policy, ProposedPlan, RescanState
 from scanmend.rescan.registry import POLICIES, policy_named, policy_names
@@ -12,6 +14,7 @@ from scanmend.rescan.request import check_request
 __all__ = [
     "POLICIES",
     "DoseLedger",
+    "Focused",
     "Policy",
     "ProposedPlan",
     "RescanState",
@@ -19,4 +22,5 @@ __all__ = [
     "policy_named",
     "policy_names",
     "propose",
+    "why_none",
 ]

@@ -21,12 +21,18 @@ class DoseLedger:
         field: The area being imaged.
         budget_e_per_nm2: Most dose, averaged over the field, that plans may bring it to; None for no limit.
         pixel_budget_e_per_nm2: Most dose that plans may bring any pixel to; None for no limit.
+        pixel_rate_e_per_nm2_s: Most dose of any pixel by a plan over the plan's whole time; None for no limit.
     """
 
     def __init__(
-        self, field: Field, budget_e_per_nm2: float | None = None, pixel_budget_e_per_nm2: float | None = None
+        self,
+        field: Field,
+        budget_e_per_nm2: float | None = None,
+        pixel_budget_e_per_nm2: float | None = None,
+        pixel_rate_e_per_nm2_s: float | None = None,
     ) -> None:
         self.field = field
+        self.pixel_rate_e_per_nm2_s = pixel_rate_e_per_nm2_s
         self.budget_e_per_nm2 = budget_e_per_nm2
         self.pixel_budget_e_per_nm2 = pixel_budget_e_per_nm2
         self.total_dwell_ns = 0
@@ -105,6 +111,14 @@ class DoseLedger:
         while most > 0 and self._dose(most, area) > budget:
             most -= 1
         return np.maximum(most - self.dwell_ns, 0.0)
+
+    @property
+    def px_dwell_share(self) -> float:
+        """Most dwell that a plan may give any pixel per nanosecond of its own time; inf where there is no limit."""
+        if self.pixel_rate_e_per_nm2_s is None:
+            return math.inf
+        under_the_beam = self._dose(1e9, self.field.pixel_size_nm**2)  # e/nm² in a second
+        return self.pixel_rate_e_per_nm2_s / under_the_beam if under_the_beam > 0 else 0.0
 
     def _dose(self, dwell_ns: float, area_nm2: float) -> float:
         current = self.field.beam_current_pa

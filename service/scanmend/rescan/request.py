@@ -13,20 +13,29 @@ def check_request(hello: Hello) -> None:
     """Check the rescan policy and the dose budgets of a HELLO.
 
     Raises:
-        InvalidInput: An unknown policy, a policy for passes that do not add up, or a budget that cannot be kept.
+        InvalidInput: An unknown policy, a policy for passes that do not add up, a budget that cannot be kept, or a
+            target outside the field.
     """
-    for budget in (hello.dose_budget_e_per_nm2, hello.pixel_dose_budget_e_per_nm2):
-        if budget is None:
+    limits = {
+        "dose budget": (hello.dose_budget_e_per_nm2, "e/nm²"),
+        "dose budget of a pixel": (hello.pixel_dose_budget_e_per_nm2, "e/nm²"),
+        "dose rate": (hello.pixel_dose_rate_e_per_nm2_s, "e/nm²/s"),
+    }
+    for name, (value, unit) in limits.items():
+        if value is None:
             continue
-        if not (math.isfinite(budget) and budget > 0):
-            raise InvalidInput(
-                f"A dose budget of {budget} e/nm².", mend="Give a positive number of electrons per nm², or none."
-            )
+        if not (math.isfinite(value) and value > 0):
+            raise InvalidInput(f"A {name} of {value} {unit}.", mend=f"Give a positive number of {unit}, or none.")
         if hello.field.beam_current_pa is None:
             raise InvalidInput(
-                "A dose budget cannot be kept where the beam current is not known.",
-                mend="Give the field's beam_current_pa, or leave the budget out.",
+                f"A {name} cannot be kept where the beam current is not known.",
+                mend="Give the field's beam_current_pa, or leave the limit out.",
             )
+    if not hello.target.fits(hello.field.shape):
+        raise InvalidInput(
+            f"The target's region {hello.target.region} reaches outside the field of {hello.field.shape}.",
+            mend="Keep top + height ≤ ny and left + width ≤ nx.",
+        )
     if hello.rescan is None:
         return
     policy_named(hello.rescan)

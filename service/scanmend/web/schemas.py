@@ -96,6 +96,10 @@ class AccountView(_View):
     live_dropped: int
     proposals: int
     executed: dict[str, int]
+    enough: str = Member(
+        description="Why the last pass was followed by no proposal: target, passes, budget, gain, limits, incomplete, "
+        "failed; empty where that was not said."
+    )
     recording: str
     delivery: str
     reason: str
@@ -152,6 +156,7 @@ class SessionView(_View):
     account: AccountView
     rescan: str | None
     proposal: dict[str, Any] | None = Member(description="The open proposal, without its plan.")
+    enough: str = Member(description="Why no plan follows the last pass, in words; empty where that was not said.")
     commanded: Commanded | None
 
 

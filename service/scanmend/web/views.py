@@ -229,6 +229,7 @@ def _session(info: SessionInfo, commanded: Commanded | None) -> SessionView:
         account=_account(account),
         rescan=hello.rescan,
         proposal=_finite(info.proposal),
+        enough=info.enough,
         commanded=commanded,
     )
 
@@ -252,6 +253,7 @@ def _account(account: Receipt) -> AccountView:
         live_dropped=account.live_dropped,
         proposals=account.proposals,
         executed=account.executed,
+        enough=account.enough,
         recording=account.recording,
         delivery=account.delivery,
         reason=account.reason,

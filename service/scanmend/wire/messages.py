@@ -16,6 +16,7 @@ import msgspec
 from scanmend.errors import InvalidInput, MalformedMessage, OversizeMessage, ScanmendError
 from scanmend.field import Capabilities, Channel, Field
 from scanmend.plan import ScanPlan
+from scanmend.target import Target
 from scanmend.wire.header import VERSION
 
 MAX_CONTROL_BYTES = 16 * 1024
@@ -143,8 +144,12 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="HELLO", tag_field="t
     """Largest dose, averaged over the field, that proposals may bring the session to."""
     pixel_dose_budget_e_per_nm2: float | None = None
     """Largest dose that proposals may bring any pixel to: what the most sensitive part of the specimen bears."""
+    pixel_dose_rate_e_per_nm2_s: float | None = None
+    """Largest dose rate that a proposed plan may bring any pixel to: its dose over the plan's whole time."""
     rescan: str | None = None
     """Name of the rescan policy; None for no proposals."""
+    target: Target = Target()
+    """When an adaptive scan is good enough, or not worth another pass."""
     capabilities: Capabilities = Capabilities()
     """What the instrument can run; proposals keep to it."""
     held_from: U63 = 0
@@ -248,6 +253,44 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True, tag="PROPOSAL", tag_fi
     expires_unix_ns: U63
 
 
+class EnoughCode(StrEnum):
+    """Why no further plan is proposed."""
+
+    TARGET = "target"
+    """The picture is as certain as HELLO's target asks."""
+    PASSES = "passes"
+    """The target's most passes are done."""
+    BUDGET = "budget"
+    """What is left of a dose budget is not worth a pass."""
+    GAIN = "gain"
+    """Another pass would lower sigma by less than the target's least gain."""
+    LIMITS = "limits"
+    """No plan that is worth its dose keeps to the instrument's limits and to the dose rate."""
+    INCOMPLETE = "incomplete"
+    """Not all that was scanned is known, so no plan could be sure to keep to the budget."""
+    FAILED = "failed"
+    """The next plan could not be made; the service's log and page say why."""
+
+
+class Enough(msgspec.Struct, frozen=True, kw_only=True, tag="ENOUGH", tag_field="type"):
+    """No further plan is proposed after this pass, and why."""
+
+    session_id: U63
+    code: str
+    """One of `EnoughCode`."""
+    reason: str
+    """One sentence for the operator."""
+    based_on_frames: U63
+    """How many frames of the session it was decided from."""
+    passes: U63
+    sigma_now: float
+    """Root mean square of sigma over the field (or the target's region), in the units of the samples."""
+    sigma_of_range: float
+    """What the target is compared with, as a share of the picture's range; inf for a picture without one."""
+    dose_e_per_nm2: float
+    """Dose so far, averaged over the field; NaN where the beam current is not known."""
+
+
 class ExecutedStatus(StrEnum):
     """What became of a proposal."""
 
@@ -332,6 +375,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, tag="RECEIPT", tag_fiel
     proposals: U63
     executed: dict[str, int]
     """By `ExecutedStatus`."""
+    enough: str = ""
+    """Why the last pass was followed by no proposal, an `EnoughCode`; empty where that was not said."""
     dose_e_per_nm2: float | None
     """Dose of all frames received, averaged over the field; None where the beam current is not known."""
     dose_max_e_per_nm2: float | None
@@ -348,7 +393,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, tag="RECEIPT", tag_fiel
 
 
 ClientMessage = Hello | Plan | Executed | End
-ServiceMessage = Welcome | Refuse | Ack | Nack | Proposal | Command | Receipt
+ServiceMessage = Welcome | Refuse | Ack | Nack | Proposal | Enough | Command | Receipt
 
 _encoder = msgspec.msgpack.Encoder()
 _client_decoder = msgspec.msgpack.Decoder(ClientMessage)

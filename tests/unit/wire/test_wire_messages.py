@@ -19,6 +19,8 @@ from scanmend.wire.messages import (
     Ack,
     Command,
     End,
+    Enough,
+    EnoughCode,
     Executed,
     ExecutedStatus,
     Hello,
@@ -63,6 +65,8 @@ SERVICE = [
     Nack(session_id=1, code=NackCode.CHECKSUM, reason="Damaged.", seq=7),
     Proposal(session_id=1, proposal_id=1, plan=PLAN, policy="uncertainty", reason="r", based_on_frames=4,
              dose_e_per_nm2=0.5, duration_ns=99, sigma_now=1.0, sigma_expected=0.5, expires_unix_ns=1 << 60),
+    Enough(session_id=1, code=EnoughCode.BUDGET, reason="r", based_on_frames=4, passes=2, sigma_now=1.0,
+           sigma_of_range=0.25, dose_e_per_nm2=80.0),
     Command(session_id=1, action="abort", by="operator"),
     RECEIPT,
 ]  # fmt: skip
@@ -103,6 +107,9 @@ WRONG = [
     ("a channel of pickles", {"channels": [{"name": "a", "dtype": "object"}]}),
     ("a flag that is a word", {"record": "yes"}),
     ("another type", {"type": "HALLO"}),
+    ("a target of nothing", {"target": {"sigma_of_range": 0.0}}),
+    ("a target outside every field", {"target": {"region": [-1, 0, 4, 4]}}),
+    ("a gain of all", {"target": {"min_gain": 1.0}}),
     ("the service's type", {"type": "WELCOME"}),
 ]
 

@@ -27,6 +27,7 @@ export function showFigures(session) {
   showRates(session);
   showLosses(session);
   showDose(session?.dose ?? {}, Boolean(session), Boolean(session?.rescan));
+  showNext(session);
   showModel(session);
 }
 
@@ -67,6 +68,27 @@ function showDose(dose, known, planned) {
     .filter(Boolean).join("\n");
   bar.className = `bar ${kind}`;
   bar.firstElementChild.style.width = `${Math.min(100, share)}%`;
+}
+
+// What follows the last pass of an adaptive scan: a proposal with its price, or why there is none.
+function showNext(session) {
+  const box = $("next");
+  box.hidden = !session?.rescan;
+  if (box.hidden) return;
+  const proposal = session.proposal;
+  const [name, text] = box.children;
+  name.textContent = proposal ? `Rescan proposed by ${proposal.policy}` : "Next plan";
+  if (proposal) {
+    const dose = proposal.dose_e_per_nm2;
+    text.replaceChildren(
+      bold(`${figure(100 * proposal.coverage, 2)} %`), " of the field",
+      dose === null ? "" : `, ${figure(dose)} e⁻/nm²`, `, ${figure(proposal.duration_ms / 1000, 2)} s`);
+    box.title = `${proposal.reason}\nSigma ${figure(proposal.sigma_now)} now, ${figure(proposal.sigma_expected)} expected after it.`;
+  } else {
+    const code = session.account?.enough;
+    text.replaceChildren(bold(session.enough ? "enough" : "–"), session.enough && code ? small(` ${words(code)}`) : "");
+    box.title = session.enough ?? "";
+  }
 }
 
 function showModel(session) {
