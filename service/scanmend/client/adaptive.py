@@ -24,7 +24,7 @@ from scanmend.client.face import SessionFace
 from scanmend.client.first_pass import first_plan
 from scanmend.client.options import SessionOptions
 from scanmend.client.restored import Restored
-from scanmend.errors import InvalidInput, SessionPaused, SessionProblem
+from scanmend.errors import InvalidInput, SessionPaused
 from scanmend.field import Capabilities, Field
 from scanmend.plan import ScanPlan
 from scanmend.target import Target
@@ -139,12 +139,12 @@ class AdaptiveBase:
     def _check_submitted(self, step: StepBase) -> None:
         if step.declined:
             self.why = f"The plan was declined: {step.declined}"
-        elif step.restoration is None:
+        elif not step.submitted:
             raise InvalidInput(
                 f"Pass {step.index} was neither submitted nor declined.",
                 mend="Call step.submit(samples), or step.decline(reason), once in each turn of the loop.",
             )
-        elif not step.restoration.restored:
+        elif step.restoration is not None and not step.restoration.restored:
             self.why = (
                 f"Pass {step.index} was not restored ({step.restoration.reason}), so nothing can be chosen from it."
             )
@@ -169,13 +169,14 @@ class StepBase:
         self.dose_e_per_nm2 = field.dose_e_per_nm2(plan.total_dwell_ns)
         """What the plan adds, averaged over the field; None where the beam current is not known."""
         self.restoration: Restored | None = None
-        """What the service made of all passes up to this one; None before `submit`."""
+        """What the service made of all passes up to this one; None before `submit`, and where the answer was lost."""
+        self.submitted = False
         self.declined = ""
         """Why it was not run."""
         self._begun_unix_ns = time.time_ns()
 
     def _check_open(self) -> None:
-        if self.restoration is not None or self.declined:
+        if self.submitted or self.declined:
             raise InvalidInput(f"Pass {self.index} is done.", mend="Go on to the next turn of the loop.")
 
     def _points_of(self, samples: npt.ArrayLike, run: ScanPlan) -> int:
@@ -191,12 +192,6 @@ class StepBase:
     def _is_mine(self, answer: Restored) -> bool:
         return answer.pass_index == self.index and answer.end_of_pass
 
-    def _unanswered(self) -> SessionProblem:
-        return SessionProblem(
-            f"Pass {self.index} got no answer: it was lost with a connection or a restart of the service.",
-            mend="What was acknowledged as durable is in the recording; begin another scan, with its dose in mind.",
-        )
-
 
 class Step(StepBase):
     """One pass of a blocking adaptive scan."""
@@ -205,7 +200,7 @@ class Step(StepBase):
         super().__init__(session.field, index, plan, proposal)
         self._session = session
 
-    def submit(self, samples: npt.ArrayLike, plan: ScanPlan | None = None) -> Restored:
+    def submit(self, samples: npt.ArrayLike, plan: ScanPlan | None = None) -> Restored | None:
         """Hand over what the pass brought, and wait for its restoration.
 
         Args:
@@ -214,7 +209,8 @@ class Step(StepBase):
             plan: What was really run, where it differs from `plan`.
 
         Returns:
-            The answer, also kept as `restoration`.
+            The answer, also kept as `restoration`; None where it was lost with a connection or a restart of the
+            service: the samples are not, and the scan goes on.
 
         Raises:
             InvalidInput: More samples than points, or the pass is done.
@@ -227,12 +223,12 @@ class Step(StepBase):
         if self.proposal is not None:
             session.accept(self.proposal, plan, begun_unix_ns=self._begun_unix_ns, points_run=points)
         session.send_samples(run, samples, self.index, end_of_pass=True)
-        while (answer := session.receive()) is not None:
+        self.submitted = True
+        while self.restoration is None and (answer := session.receive()) is not None:
             if self._is_mine(answer):
                 self.restoration = answer
-                return answer
         session.check()
-        raise self._unanswered()
+        return self.restoration
 
     def decline(self, reason: str) -> None:
         """Say that the plan is not run, and end the scan.
@@ -307,7 +303,7 @@ class AsyncStep(StepBase):
         super().__init__(session.field, index, plan, proposal)
         self._session = session
 
-    async def submit(self, samples: npt.ArrayLike, plan: ScanPlan | None = None) -> Restored:
+    async def submit(self, samples: npt.ArrayLike, plan: ScanPlan | None = None) -> Restored | None:
         """Hand over what the pass brought, and wait for its restoration; as `Step.submit`."""
         self._check_open()
         session, run = self._session, plan or self.plan
@@ -315,12 +311,13 @@ class AsyncStep(StepBase):
         if self.proposal is not None:
             await session.accept(self.proposal, plan, begun_unix_ns=self._begun_unix_ns, points_run=points)
         await session.send_samples(run, samples, self.index, end_of_pass=True)
+        self.submitted = True
         async for answer in session.drain():
             if self._is_mine(answer):
                 self.restoration = answer
-                return answer
+                break
         session.check()
-        raise self._unanswered()
+        return self.restoration
 
     async def decline(self, reason: str) -> None:
         """Say that the plan is not run, and end the scan; as `Step.decline`."""
