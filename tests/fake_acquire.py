@@ -179,6 +179,7 @@ class FakeAcquire(threading.Thread):
             live_dropped=0,
             proposals=0,
             executed={},
+            enough="budget" if self.enough else "",
             dose_e_per_nm2=self.dose,
             dose_max_e_per_nm2=3 * self.dose,
             budget_e_per_nm2=40.0,

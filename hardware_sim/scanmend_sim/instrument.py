@@ -134,7 +134,9 @@ class Instrument:
                 model=self.options.model,
                 deadline_ms=self.options.deadline_ms,
                 rescan=None if scenario.rescan is None else scenario.rescan.policy,
+                target=None if scenario.rescan is None else scenario.rescan.target(),
                 dose_budget_e_per_nm2=scenario.dose_budget_e_per_nm2(field),
+                pixel_dose_budget_e_per_nm2=scenario.pixel_dose_budget_e_per_nm2(field),
                 capabilities=self.microscope.generator.capabilities,
                 unread=UNREAD,
             ) as session:

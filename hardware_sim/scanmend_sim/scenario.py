@@ -134,6 +134,11 @@ class Scenario(Table, frozen=True):
         """Give the rescan budget as a dose averaged over the field, or None without rescans."""
         return None if self.rescan is None else self.rescan.budget_e_per_px / field.pixel_size_nm**2
 
+    def pixel_dose_budget_e_per_nm2(self, field: Field) -> float | None:
+        """Give the largest dose of any pixel, or None where there is no limit."""
+        most = None if self.rescan is None else self.rescan.pixel_budget_e_per_px
+        return None if most is None else most / field.pixel_size_nm**2
+
 
 def scenario_names() -> list[str]:
     """Names of the scenarios that come with the simulator."""

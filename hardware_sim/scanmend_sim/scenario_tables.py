@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from scanmend.errors import InvalidInput
 from scanmend.field import Capabilities, Channel, DetectorKind
 from scanmend.plan import JitteredGrid, Order, Pattern, RandomPixels, Raster, ScanPlan, Serpentine, Spiral
+from scanmend.target import Target
 from scanmend_sim.column import Column
 from scanmend_sim.damage import Damage
 from scanmend_sim.detector import Detector, Sees
@@ -214,6 +215,18 @@ class RescanTable(Table, frozen=True):
     """Largest mean dose of the session in electrons a pixel, first passes included."""
     max_proposals: Annotated[int, Meta(ge=1)] = 64
     """Most proposals that are executed in a session."""
+    pixel_budget_e_per_px: Positive | None = None
+    """Largest dose of any pixel in electrons, first passes included; none for no limit."""
+    target_sigma: Positive | None = None
+    """Standard deviation to reach, as a share of the picture's range."""
+    quantile: Annotated[float, Meta(gt=0, le=1)] | None = None
+    """Share of the pixels that must reach it; none for their root mean square."""
+    min_gain: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    """Least share by which a pass must be expected to lower sigma."""
+
+    def target(self) -> Target:
+        """Give when it is enough, as the service is told."""
+        return Target(sigma_of_range=self.target_sigma, quantile=self.quantile, min_gain=self.min_gain)
 
 
 class FaultsTable(Table, frozen=True):

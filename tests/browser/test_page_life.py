@@ -292,3 +292,29 @@ def test_a_budget_that_is_used_as_planned_is_no_alarm(fake: FakeAcquire, open_pa
             expect(problem).to_contain_text(said, timeout=15_000)
         else:
             expect(problem).not_to_contain_text("dose budget", timeout=15_000)
+
+
+def test_the_footer_tells_what_follows_a_pass_of_an_adaptive_scan(fake: FakeAcquire, open_page: object) -> None:
+    page = open_page()  # type: ignore[operator]
+    painted(page)
+    expect(page.locator("#next")).to_be_hidden()
+    fake.rescan = "variance"
+    fake.proposal = {
+        "proposal_id": 7,
+        "policy": "variance",
+        "reason": "41 % of the dwell goes to the 12 % of the field that is least certain.",
+        "points": 2048,
+        "coverage": 0.125,
+        "dose_e_per_nm2": 3.2,
+        "duration_ms": 420.0,
+        "sigma_now": 2.0,
+        "sigma_expected": 1.5,
+        "expires_unix_ns": time.time_ns() + 60_000_000_000,
+    }
+    expect(page.locator("#next")).to_contain_text("Rescan proposed by variance")
+    expect(page.locator("#next dd")).to_have_text("13 % of the field, 3.2 e⁻/nm², 0.42 s")
+    assert "Sigma 2 now, 1.5 expected after it." in (page.locator("#next").get_attribute("title") or "")
+    fake.proposal, fake.enough = None, "The dose budget is used up: what is left of it is not worth a pass."
+    expect(page.locator("#next dd")).to_contain_text("enough")
+    expect(page.locator("#next")).to_have_attribute("title", fake.enough)
+    fake.rescan, fake.enough = None, ""
