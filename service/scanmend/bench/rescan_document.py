@@ -36,10 +36,11 @@ def tables(
             for row in found:
                 if (row["counts_per_px"], row["passes"]) == (counts, passes):
                     saving = f"× {row['dose_saving']:.2f}" if row["dose_saving"] else ""
+                    of_oracle = "" if row["of_oracle"] is None else f"{row['of_oracle']:.2f}"
                     lines.append(
                         f"| {row['policy']} | {row['gain_db_mean']:+.2f} "
                         f"| {row['gain_db_low']:+.2f} … {row['gain_db_high']:+.2f} | {row['worst_db']:+.2f} "
-                        f"| {row['of_oracle']:.2f} | {saving} |"
+                        f"| {of_oracle} | {saving} |"
                     )
     lines += ["", *_by_kind(found)]
     return "\n".join(lines)

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rescan.add_argument("--images", type=Path, required=True, help="folder of pictures that are taken as the truth")
     rescan.add_argument("--count", type=int, default=30, help="at most so many pictures")
     rescan.add_argument("--seeds", type=int, default=1, help="draws of the noise for each picture")
+    rescan.add_argument("--policies", nargs="+", help="policies to compare with uniform passes; all, with the oracles")
     rescan.add_argument("--model", default="auto", help="the restorer behind every policy")
     rescan.add_argument("--critical-passes", type=float, help="passes after which a fragile specimen has faded to 1/e")
     rescan.add_argument("--threads", type=int, default=2, help="threads of the runtime")
@@ -96,13 +97,14 @@ def _restore(arguments: argparse.Namespace) -> int:
 
 def _rescan(arguments: argparse.Namespace) -> int:
     # Slow imports, and extras that only this command needs.
-    from scanmend.bench.rescan import Bench, results
+    from scanmend.bench.rescan import Bench, chosen, results
     from scanmend.bench.rescan_document import tables, write
     from scanmend.engine.restorer import Restorer
     from scanmend_models.quality.truths import read_truths
 
     restorer = Restorer.load(arguments.model, threads=arguments.threads, runtimes=("onnxruntime",))
-    judged = Bench(restorer, critical_passes=arguments.critical_passes).run(
+    bench = Bench(restorer, chosen(arguments.policies), arguments.critical_passes, oracles=arguments.policies is None)
+    judged = bench.run(
         read_truths(arguments.images, arguments.count),
         seeds=arguments.seeds,
         report=lambda line: print(line, file=sys.stderr, flush=True),

@@ -50,3 +50,24 @@ def _box(picture: FloatPicture, axis: int) -> FloatPicture:
     summed[last - 1] = 2 * along[last] + along[last - 1] + along[last - 2] + along[last - 3]
     out *= np.float32(0.2)
     return out
+
+
+def enlarged(squares: FloatPicture, shape: tuple[int, int], side: int = BIN_PX) -> FloatPicture:
+    """A picture of a number for each square of pixels, interpolated linearly between the squares' centres.
+
+    Args:
+        squares: `(⌈ny / side⌉, ⌈nx / side⌉)`.
+        shape: `(ny, nx)` of the result.
+        side: Of a square, in pixels.
+    """
+    out = squares
+    for axis in (0, 1):
+        along = out if axis == 0 else out.T
+        padded = np.concatenate([along[:1], along, along[-1:]])
+        grown = np.empty((along.shape[0] * side, along.shape[1]), dtype=np.float32)
+        for place in range(side):
+            offset = (place + 0.5) / side - 0.5
+            other = padded[:-2] if offset < 0 else padded[2:]
+            grown[place::side] = along + np.float32(abs(offset)) * (other - along)
+        out = grown if axis == 0 else grown.T
+    return np.ascontiguousarray(out[: shape[0], : shape[1]])

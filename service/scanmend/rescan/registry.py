@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from scanmend.errors import InvalidInput
+import logging
+
+from scanmend.errors import InvalidInput, ScanmendError
 from scanmend.rescan.policies.edge import Edge
+from scanmend.rescan.policies.gain import Gain
+from scanmend.rescan.policies.gain_network import shipped
 from scanmend.rescan.policies.neyman import Neyman
 from scanmend.rescan.policies.outlier import Outlier
 from scanmend.rescan.policies.uncertainty import Uncertainty
 from scanmend.rescan.policies.uniform import Uniform
 from scanmend.rescan.policies.variance import Variance
 from scanmend.rescan.policy import Policy
+
+log = logging.getLogger(__name__)
 
 DEFAULT = "variance"
 
@@ -20,7 +26,22 @@ POLICIES: dict[str, Policy] = {
     "edge": Edge(),
     "uncertainty": Uncertainty(),
     "variance": Variance(),
+    "gain": Gain(),
 }
+
+def missing() -> dict[str, ScanmendError]:
+    """The policies that cannot be offered here, and why."""
+    try:
+        shipped()
+    except ScanmendError as problem:
+        log.warning("The rescan policy gain is not offered: %s", problem)
+        return {"gain": problem}
+    return {}
+
+
+MISSING = missing()
+for _name in MISSING:
+    del POLICIES[_name]
 
 
 def policy_names() -> list[str]:
@@ -32,8 +53,11 @@ def policy_named(name: str) -> Policy:
     """The policy of a name.
 
     Raises:
-        InvalidInput: There is none.
+        InvalidInput: There is none, or what it needs is missing here.
     """
+    if name in MISSING:
+        problem = MISSING[name]
+        raise InvalidInput(f"The rescan policy {name!r} is not offered here: {problem.message}", mend=problem.mend)
     if name not in POLICIES:
         raise InvalidInput(f"There is no rescan policy {name!r}.", mend=f"Use one of {', '.join(POLICIES)}.")
     return POLICIES[name]

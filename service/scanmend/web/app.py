@@ -14,7 +14,8 @@ from scanmend import __version__
 from scanmend.ipc.console import Status
 from scanmend.metrics import MetricsPage, StatusCollector, WebCounters
 from scanmend.settings import Settings
-from scanmend.web import problems, routes_api, routes_health, routes_live
+from scanmend.web import problems, routes_advice, routes_api, routes_health, routes_live
+from scanmend.web.adviser import Adviser
 from scanmend.web.console_client import ConsoleClient
 from scanmend.web.feed import Feeds
 from scanmend.web.guard import Guard, Names
@@ -39,6 +40,7 @@ def build_app(settings: Settings, *, console_address: str, token: str, port: int
         port: The port that browsers use, for the Host and Origin checks.
     """
     counters = WebCounters()
+    adviser = Adviser()
     console = ConsoleClient(console_address)
     views = Views(recording_allowed=settings.allow_recording)
     console.on_snapshot(views.take)
@@ -58,6 +60,7 @@ def build_app(settings: Settings, *, console_address: str, token: str, port: int
         try:
             yield
         finally:
+            adviser.close()
             await console.close()
 
     app = FastAPI(
@@ -71,6 +74,7 @@ def build_app(settings: Settings, *, console_address: str, token: str, port: int
         redirect_slashes=False,
     )
     app.state.web = WebState(
+        adviser=adviser,
         console=console,
         views=views,
         feeds=Feeds(console),
@@ -81,6 +85,7 @@ def build_app(settings: Settings, *, console_address: str, token: str, port: int
     problems.install(app)
     app.include_router(routes_health.router)
     app.include_router(routes_api.router)
+    app.include_router(routes_advice.router)
     app.include_router(routes_api.metrics_router)
     app.include_router(routes_live.router)
     app.include_router(page_router(load_page()))

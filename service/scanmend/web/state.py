@@ -1,4 +1,4 @@
-"""What the routes share: the console, the answers, the feeds, the counters, the token."""
+"""What the routes share: the console, the adviser, the answers, the feeds, the counters, the token."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from scanmend.metrics import MetricsPage, WebCounters
 from scanmend.web import token as tokens
+from scanmend.web.adviser import Adviser
 from scanmend.web.console_client import ConsoleClient
 from scanmend.web.feed import Feeds
 from scanmend.web.problems import ApiError
@@ -22,6 +23,7 @@ TOKEN_MEND = "Send `Authorization: Bearer TOKEN`; the token is in data_dir/acces
 class WebState:
     """Made once for an app; `request.app.state.web`."""
 
+    adviser: Adviser
     console: ConsoleClient
     views: Views
     feeds: Feeds

@@ -5,10 +5,13 @@ from __future__ import annotations
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.generation.modes import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from web_service import WebService
 
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+TOGETHER = {"/api/v1/advice": [positive_data_acceptance]}
+"""Where figures may each be in order and together impossible, which no schema can say: they are refused with 422."""
 
 
 def test_the_api_keeps_its_word(service: WebService) -> None:
@@ -17,8 +20,8 @@ def test_the_api_keeps_its_word(service: WebService) -> None:
     tried = 0
     for found in api.get_all_operations():
         operation = found.ok()
-        # A route without parameters cannot be called wrongly.
-        for mode in MODES if "{" in operation.path else MODES[:1]:
+        # A route without parameters or body cannot be called wrongly.
+        for mode in MODES if "{" in operation.path or operation.body else MODES[:1]:
 
             @settings(
                 max_examples=10,
@@ -32,7 +35,8 @@ def test_the_api_keeps_its_word(service: WebService) -> None:
             def keeps_it(case: schemathesis.Case) -> None:
                 nonlocal tried
                 tried += 1
-                case.call_and_validate(headers=headers)
+                excluded = TOGETHER.get(case.operation.path, [])
+                case.call_and_validate(headers=headers, excluded_checks=excluded, timeout=60)
 
             keeps_it()
     assert tried >= 40
