@@ -108,7 +108,7 @@ class _Browser:
         for task in done:
             task.result()
         if listening in done and (farewell := listening.result()) is not None:
-            await self._socket.close(*farewell)
+            await _close(self._socket, *farewell)
 
     async def _listen(self) -> tuple[int, str] | None:
         """Take messages; give the code and reason of a close, None where the browser has left."""
@@ -196,19 +196,25 @@ async def live(socket: WebSocket, session: str = "") -> None:
 async def _serve(socket: WebSocket, web: WebState, session: str) -> None:
     if not await _has_token(socket, web):
         web.counters.refuse("token")
-        await socket.close(BAD_TOKEN, 'The first message must be {"token": …} with the service\'s token.')
+        await _close(socket, BAD_TOKEN, 'The first message must be {"token": …} with the service\'s token.')
         return
     browser = _Browser(socket, web)
     try:
         browser.choose(session)
     except InvalidInput:
-        await socket.close(BAD_MESSAGE, "That cannot be the name of a session.")
+        await _close(socket, BAD_MESSAGE, "That cannot be the name of a session.")
         return
     web.counters.browsers += 1
     try:
         await browser.run()
     finally:
         web.counters.browsers -= 1
+
+
+async def _close(socket: WebSocket, code: int, reason: str) -> None:
+    """Say farewell to a browser, which may just have left: the server then refuses to send, and that is no fault."""
+    with contextlib.suppress(RuntimeError):
+        await socket.close(code, reason)
 
 
 async def _has_token(socket: WebSocket, web: WebState) -> bool:
