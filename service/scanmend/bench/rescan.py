@@ -7,11 +7,17 @@ count a pixel and pass is the picture's, so that bright and dark pictures get th
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
+import scanmend.rescan
 from scanmend.engine.restorer import Restorer
 from scanmend.engine.runtimes import Picture
 from scanmend.field import Capabilities, Field
@@ -19,7 +25,7 @@ from scanmend.rescan import POLICIES, Policy, RescanState, policy_named, propose
 from scanmend.rescan.pictures import blurred
 from scanmend.rescan.policies.shares import shared
 from scanmend.restoration import FloatPicture
-from scanmend_models.quality.bootstrap import paired
+from scanmend_models.quality.evaluation import Cache
 from scanmend_models.quality.scores import picture_scores
 from scanmend_models.quality.tasks import Truth
 from scanmend_sim.damage import Damage
@@ -37,6 +43,9 @@ ONE_SHOT, REPLANNED, FAIR = "oracle, one-shot", "oracle, replanned", "oracle, ex
 
 Scores = dict[str, float]
 
+EMPTY_BELOW = 0.15
+"""Of the range between the picture's 1st and 99th percentile; see `empty_share`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -50,6 +59,8 @@ class Judged:
     policy: str
     passes: int
     """Pass equivalents after the first one."""
+    empty_share: float
+    """Of the picture; see `empty_share`."""
     scores: Mapping[str, float]
 
 
@@ -143,37 +154,70 @@ class Bench:
         *,
         seeds: int = 1,
         counts: Sequence[float] = COUNTS,
+        cache: Cache | None = None,
         report: Callable[[str], None] = lambda _line: None,
     ) -> list[Judged]:
-        """Judge every policy, the oracles, and uniform scans of twice the dose."""
+        """Judge every policy, the oracles, and uniform scans of twice the dose.
+
+        Args:
+            truths: The pictures.
+            seeds: Draws of the noise for each.
+            counts: Mean counts a pixel and pass.
+            cache: Of an earlier run, or None; what depends on anything that has changed since is measured again.
+            report: Called with a line for each picture.
+        """
+        cache = cache or Cache()
         found: list[Judged] = []
         for number, truth in enumerate(truths):
+            kind, empty = truth.name.split("__")[0], empty_share(truth.image)
             for seed in range(seeds):
                 for per_px in counts:
-                    for policy, passes, scores in self._judge(truth.image, per_px, [number, seed, int(10 * per_px)]):
-                        kind = truth.name.split("__")[0]
-                        found.append(Judged(truth.name, truth.group, kind, seed, per_px, policy, passes, scores))
+                    known = f"rescan/{_fingerprint()}/{self.restorer.info.sha256[:12]}/{self.critical_passes}"
+                    known += f"/{truth.key}/{number}/{seed}/{per_px:g}"
+                    for policy, measure in self._measures(truth.image, per_px, [number, seed, int(10 * per_px)]):
+                        scores = cache.get(f"{known}/{policy}", measure)
+                        for passes in EXTRA_PASSES:
+                            of_pass = {name[2:]: value for name, value in scores.items() if name[0] == str(passes)}
+                            about = (truth.name, truth.group, kind, seed, per_px, policy, passes, empty)
+                            found.append(Judged(*about, of_pass))
             report(f"{number + 1} pictures: {truth.name}")
         return found
 
-    def _judge(self, truth: FloatPicture, per_px: float, seed: Sequence[int]) -> Iterable[tuple[str, int, Scores]]:
+    def _measures(
+        self, truth: FloatPicture, per_px: float, seed: Sequence[int]
+    ) -> Iterable[tuple[str, Callable[[], Scores]]]:
+        """Each policy with what judges it: its scores by name, after the number of passes."""
         first = Exposed.once(truth, per_px, np.random.default_rng([*seed, 0]), self._damage)
-        start = self.restore(first)
-        oracles = self._oracles(first, seed) if self.oracles else {}
-        for name, policy in {**self.policies, **oracles}.items():
-            rng = np.random.default_rng([*seed, 1])
-            exposed, state = first.copy(), start
-            for done in range(1, max(EXTRA_PASSES) + 1):
-                dwell = self.planned(policy, exposed, state, done)
-                exposed.scan(dwell, rng)
-                state = self.restore(exposed)
-                if done in EXTRA_PASSES:
-                    yield name, done, picture_scores(state[0], truth)
+        start = functools.cache(lambda: self.restore(first))
+        for name, policy in {**self.policies, **(self._oracles(first, seed) if self.oracles else {})}.items():
+            yield name, partial(self._follow, policy, first, start, seed)
+        yield TWICE, partial(self._twice, first, seed)
+
+    def _follow(
+        self,
+        policy: Policy,
+        first: Exposed,
+        start: Callable[[], tuple[FloatPicture, FloatPicture]],
+        seed: Sequence[int],
+    ) -> Scores:
+        rng = np.random.default_rng([*seed, 1])
+        exposed, state, scores = first.copy(), start(), Scores()
+        for done in range(1, max(EXTRA_PASSES) + 1):
+            exposed.scan(self.planned(policy, exposed, state, done), rng)
+            state = self.restore(exposed)
+            if done in EXTRA_PASSES:
+                scores |= {f"{done} {name}": value for name, value in picture_scores(state[0], first.truth).items()}
+        return scores
+
+    def _twice(self, first: Exposed, seed: Sequence[int]) -> Scores:
+        scores = Scores()
         for passes in EXTRA_PASSES:
             exposed = first.copy()
             rng = np.random.default_rng([*seed, 2, passes])
-            exposed.scan(np.full(truth.shape, float((2 * (1 + passes) - 1) * DWELL_NS)), rng)
-            yield TWICE, passes, picture_scores(self.restore(exposed)[0], truth)
+            exposed.scan(np.full(first.truth.shape, float((2 * (1 + passes) - 1) * DWELL_NS)), rng)
+            judged = picture_scores(self.restore(exposed)[0], first.truth)
+            scores |= {f"{passes} {name}": value for name, value in judged.items()}
+        return scores
 
     def _oracles(self, first: Exposed, seed: Sequence[int]) -> dict[str, Policy]:
         truth = first.truth
@@ -239,46 +283,16 @@ def chosen(names: Sequence[str] | None) -> dict[str, Policy]:
     return {name: policy_named(name) for name in dict.fromkeys((UNIFORM, *names))}
 
 
-def results(judged: Sequence[Judged]) -> list[dict[str, object]]:
-    """Paired differences to uniform by policy, dose and passes, with intervals over sources."""
-    rows: list[dict[str, object]] = []
-    by_key = {(one.picture, one.seed, one.counts_per_px, one.passes, one.policy): one for one in judged}
-    for policy in dict.fromkeys(one.policy for one in judged):
-        for counts in dict.fromkeys(one.counts_per_px for one in judged):
-            for passes in EXTRA_PASSES:
-                mine = [o for o in judged if (o.policy, o.counts_per_px, o.passes) == (policy, counts, passes)]
-                if policy != UNIFORM and mine:
-                    rows.append({"policy": policy, "counts_per_px": counts, "passes": passes, **_gain(mine, by_key)})
-    return rows
+def empty_share(truth: FloatPicture) -> float:
+    """Share of a picture where there is nothing to see: its blurred brightness lies in the lowest part of the range."""
+    smooth = gaussian_filter(truth, 3.0)
+    low, high = np.percentile(smooth, (1.0, 99.0))
+    return float(np.mean(smooth < low + EMPTY_BELOW * (high - low)))
 
 
-def _gain(mine: Sequence[Judged], by_key: Mapping[tuple[str, int, float, int, str], Judged]) -> dict[str, object]:
-    gains: dict[str, list[float]] = {}
-    oracle, twice, groups, kinds = [], [], {}, {}
-    for one in mine:
-
-        def psnr(policy: str, one: Judged = one) -> float:
-            return by_key[one.picture, one.seed, one.counts_per_px, one.passes, policy].scores["psnr_db"]
-
-        gains.setdefault(one.picture, []).append(one.scores["psnr_db"] - psnr(UNIFORM))
-        if (one.picture, one.seed, one.counts_per_px, one.passes, ONE_SHOT) in by_key:
-            oracle.append(psnr(ONE_SHOT) - psnr(UNIFORM))
-        twice.append(psnr(TWICE) - psnr(UNIFORM))
-        groups[one.picture], kinds[one.picture] = one.group, one.kind
-    by_picture = {name: float(np.mean(values)) for name, values in gains.items()}
-    interval = paired(list(by_picture.values()), [groups[name] for name in by_picture])
-    by_kind: dict[str, list[float]] = {}
-    for name, gain in by_picture.items():
-        by_kind.setdefault(kinds[name], []).append(gain)
-    doubling = float(np.mean(twice))
-    return {
-        "gain_db_mean": round(interval.mean, 4),
-        "gain_db_low": round(interval.by_group[0], 4),
-        "gain_db_high": round(interval.by_group[1], 4),
-        "worst_db": round(min(by_picture.values()), 4),
-        "of_oracle": round(interval.mean / float(np.mean(oracle)), 3) if oracle else None,
-        # What uniform gains by doubling its dose sets the scale: decibels are nearly linear in the logarithm of dose.
-        "dose_saving": round(2 ** (interval.mean / doubling), 3) if doubling > 0 else None,
-        "by_kind_db": {kind: round(float(np.mean(values)), 4) for kind, values in sorted(by_kind.items())},
-        "pictures": len(by_picture),
-    }
+@functools.cache
+def _fingerprint() -> str:
+    """A hash of everything that a policy and this benchmark are made of."""
+    folder = Path(scanmend.rescan.__file__).parent
+    files = [Path(__file__), *sorted([*folder.rglob("*.py"), *folder.rglob("*.onnx")])]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]

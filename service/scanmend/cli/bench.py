@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rescan.add_argument("--model", default="auto", help="the restorer behind every policy")
     rescan.add_argument("--critical-passes", type=float, help="passes after which a fragile specimen has faded to 1/e")
     rescan.add_argument("--threads", type=int, default=2, help="threads of the runtime")
+    rescan.add_argument("--cache", type=Path, help="file that keeps what was measured, for the next run")
     rescan.add_argument("--docs", type=Path, help="write the tables into this document")
     rescan.add_argument("--json", action="store_true", help="print one JSON document")
     loop = kinds.add_parser("loop", help="time from a frame to the next plan, through the running service")
@@ -97,9 +98,11 @@ def _restore(arguments: argparse.Namespace) -> int:
 
 def _rescan(arguments: argparse.Namespace) -> int:
     # Slow imports, and extras that only this command needs.
-    from scanmend.bench.rescan import Bench, chosen, results
+    from scanmend.bench.rescan import Bench, chosen
     from scanmend.bench.rescan_document import tables, write
+    from scanmend.bench.rescan_results import results
     from scanmend.engine.restorer import Restorer
+    from scanmend_models.quality.evaluation import Cache
     from scanmend_models.quality.truths import read_truths
 
     restorer = Restorer.load(arguments.model, threads=arguments.threads, runtimes=("onnxruntime",))
@@ -107,6 +110,7 @@ def _rescan(arguments: argparse.Namespace) -> int:
     judged = bench.run(
         read_truths(arguments.images, arguments.count),
         seeds=arguments.seeds,
+        cache=Cache(arguments.cache),
         report=lambda line: print(line, file=sys.stderr, flush=True),
     )
     found = results(judged)

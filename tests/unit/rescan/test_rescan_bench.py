@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 
 from scanmend import Restorer
-from scanmend.bench.rescan import FAIR, ONE_SHOT, REPLANNED, TWICE, Bench, Exposed, results
+from scanmend.bench.rescan import FAIR, ONE_SHOT, REPLANNED, TWICE, Bench, Exposed, empty_share
 from scanmend.bench.rescan_document import tables, write
+from scanmend.bench.rescan_results import results
 from scanmend.rescan import POLICIES
+from scanmend_models.quality.evaluation import Cache
 from scanmend_models.quality.tasks import Truth
 
 
@@ -64,6 +66,8 @@ def test_on_sparse_particles_the_oracle_and_twice_the_dose_win(judged: list) -> 
         assert variance["gain_db_mean"] > 0.2 and 0 < variance["of_oracle"] < 1.2 and variance["dose_saving"] > 1
         assert variance["gain_db_low"] <= variance["gain_db_mean"] <= variance["gain_db_high"]
         assert variance["worst_db"] <= min(variance["by_kind_db"].values())
+        assert variance["rmse_ratio"] == pytest.approx(10 ** (-variance["gain_db_mean"] / 20), rel=0.01)
+        assert -0.1 < variance["ssim_gain"] < 0.1 and sum(variance["by_emptiness_db"].values()) != 0
 
 
 def test_a_fragile_specimen_gives_less_and_every_policy_meets_it() -> None:
@@ -86,7 +90,7 @@ def test_the_document_keeps_what_people_wrote(judged: list, tmp_path: Path) -> N
     for _ in range(2):
         write(path, text)
     whole = path.read_text()
-    assert whole.startswith("# Rescans\n\nOurs.\n") and whole.count("| variance |") == 3
+    assert whole.startswith("# Rescans\n\nOurs.\n") and whole.count("| variance |") == 4
     assert "| policy | kind0 | kind1 |" in whole
 
 
@@ -109,3 +113,21 @@ def test_the_command_prints_one_document(tmp_path: Path) -> None:
     said = json.loads(done.stdout)
     keys = "policy counts_per_px passes gain_db_mean gain_db_low gain_db_high worst_db of_oracle dose_saving"
     assert set(keys.split()) <= set(said["results"][0]) and said["pictures"] == 1
+
+
+def test_what_was_measured_is_not_measured_again(tmp_path: Path) -> None:
+    truth = [Truth("kind__0", "source", particles(64))]
+    policies = {name: POLICIES[name] for name in ("uniform", "variance")}
+    bench = Bench(Restorer.load("pushpull", threads=1), policies, oracles=False)
+    first = bench.run(truth, counts=(2.0,), cache=Cache(tmp_path / "scores.jsonl"))
+    lines = (tmp_path / "scores.jsonl").read_text()
+    assert bench.run(truth, counts=(2.0,), cache=Cache(tmp_path / "scores.jsonl")) == first
+    assert (tmp_path / "scores.jsonl").read_text() == lines and lines.count("\n") == 3  # and the twice as large dose
+    bench.run(truth, counts=(3.0,), cache=Cache(tmp_path / "scores.jsonl"))
+    assert (tmp_path / "scores.jsonl").read_text().count("\n") == 6
+
+
+def test_empty_is_what_shows_nothing() -> None:
+    ramp = np.tile(np.linspace(0, 1, 200, dtype=np.float32), (200, 1))
+    assert empty_share(ramp) == pytest.approx(0.15, abs=0.03)
+    assert empty_share(particles()) > 0.7
