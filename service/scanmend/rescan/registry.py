@@ -17,8 +17,6 @@ from scanmend.rescan.policy import Policy
 
 log = logging.getLogger(__name__)
 
-DEFAULT = "variance"
-
 POLICIES: dict[str, Policy] = {
     "uniform": Uniform(),
     "neyman": Neyman(),
@@ -28,6 +26,7 @@ POLICIES: dict[str, Policy] = {
     "variance": Variance(),
     "gain": Gain(),
 }
+
 
 def missing() -> dict[str, ScanmendError]:
     """The policies that cannot be offered here, and why."""
@@ -42,6 +41,9 @@ def missing() -> dict[str, ScanmendError]:
 MISSING = missing()
 for _name in MISSING:
     del POLICIES[_name]
+
+DEFAULT = "gain" if "gain" in POLICIES else "variance"
+"""The policy to ask for where no other is wanted: the one that gains most at equal dose (docs/rescan.md)."""
 
 
 def policy_names() -> list[str]:

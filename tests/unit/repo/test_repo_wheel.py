@@ -55,6 +55,8 @@ def test_the_wheel_holds_nothing_but_the_packages_and_its_record(wheel: zipfile.
         "scanmend_models/catalogue/*.json",
         "scanmend_models/catalogue/*.golden.npz",
         "scanmend_sim/scenarios/*.toml",
+        "scanmend/rescan/policies/*.onnx",
+        "scanmend/rescan/policies/*.json",
         "scanmend/web/static/*.js",
         "scanmend/web/static/*.css",
         "scanmend/web/static/*.html",
