@@ -56,13 +56,16 @@ MORE = ("rank", "purpose", "network", "training", "calibration", "domain", "int8
 
 
 def with_weights(config: NetworkConfig, weights: dict[str, Tensor]) -> nn.Module:
-    """Build a network and set its weights.
+    """Build a network and set its weights; those of parts that only training uses (`TRAINING_ONLY`) may be missing.
 
     Raises:
         ModelCorrupt: A weight is missing, or has another shape.
     """
     network = build(config)
     wanted = dict(network.named_parameters())
+    for part in getattr(network, "TRAINING_ONLY", ()):  # an exported file does not have them
+        for name in [name for name in wanted if name.startswith(f"{part}.") and name not in weights]:
+            del wanted[name]
     wrong = [name for name, weight in wanted.items() if name not in weights or weights[name].shape != weight.shape]
     if wrong:
         raise ModelCorrupt(f"The weights {', '.join(wrong[:5])} do not fit.", mend="Train or export the model again.")

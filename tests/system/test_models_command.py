@@ -38,8 +38,10 @@ def answer(*words: str, catalogue: Path | None = None) -> dict[str, Any]:
 
 def test_list_names_every_model_and_what_auto_likes_best_comes_first() -> None:
     rows = answer("list")["models"]
-    assert sorted(row["name"] for row in rows) == SHIPPED and rows[-1]["name"] == "identity"
+    assert sorted(row["name"] for row in rows) == SHIPPED
     measuring = [row for row in rows if row["purpose"] == "measuring"]
+    assert measuring[-1]["name"] == "identity" and rows[: len(measuring)] == measuring
+    assert [row["name"] for row in rows[len(measuring) :]] == ["realistic"]
     kinds = [row["kind"] for row in measuring]
     assert kinds == sorted(kinds, key=lambda kind: kind != "learned")
     assert all(line.split()[0] in SHIPPED for line in models("list").stdout.splitlines())

@@ -31,6 +31,9 @@ class TwoStageConfig(CorrectorConfig, frozen=True, kw_only=True, tag="two_stage"
 class TwoStage(Corrector):
     """Corrects push-pull by an inner network for large features and an outer one for fine ones."""
 
+    TRAINING_ONLY = ("trainer",)
+    """Parts that only training uses: an exported file has no weights of theirs."""
+
     def __init__(self, config: TwoStageConfig | None = None) -> None:
         cfg = config or TwoStageConfig()
         super().__init__(cfg)

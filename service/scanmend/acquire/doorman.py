@@ -10,7 +10,7 @@ from scanmend.acquire.recordings import Resumed, free_bytes, has_recording, open
 from scanmend.acquire.session import Session, SessionState
 from scanmend.errors import ConfigurationError, InvalidInput, RecordingError, ScanmendError
 from scanmend.ipc import SlotPool, SlotRing
-from scanmend.rescan import check_request, policy_names
+from scanmend.rescan import check_request, policy_named, policy_names
 from scanmend.wire.header import ITEM_BYTES, VERSION
 from scanmend.wire.messages import (
     MAX_PLAN_BYTES,
@@ -251,12 +251,11 @@ def _check_recording(context: Context, hello: Hello) -> Refuse | None:
 
 
 def _check_engine(desk: EngineDesk, hello: Hello) -> Refuse | None:
-    if hello.rescan is not None and hello.rescan not in policy_names():
-        return _refuse(
-            RefuseCode.POLICY,
-            f"There is no rescan policy called {hello.rescan}.",
-            f"Name one of {', '.join(policy_names())}.",
-        )
+    if hello.rescan is not None:
+        try:
+            policy_named(hello.rescan)
+        except InvalidInput as error:
+            return _refuse(RefuseCode.POLICY, error.message, error.mend)
     try:
         check_request(hello)
     except InvalidInput as error:

@@ -60,7 +60,7 @@ class AdaptiveOptions(SessionOptions, total=False):
     max_passes: int | None
     """Most passes, the first included; default: no limit."""
     policy: str
-    """Rescan policy; default: the service's best, `variance`."""
+    """Rescan policy; default `auto`: the service's best."""
     first: ScanPlan | None
     """The first pass; default: every pixel with a quarter of the budget, or a jittered grid where that is too much."""
     decision_timeout_s: float
@@ -393,7 +393,7 @@ def _session_options(options: AdaptiveOptions) -> SessionOptions:
     )
     passed |= {
         "mode": "exposure",
-        "rescan": options.get("policy", "variance"),
+        "rescan": options.get("policy", "auto"),
         "target": target,
         "dose_budget_e_per_nm2": options.get("budget_e_per_nm2"),
     }

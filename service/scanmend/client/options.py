@@ -40,7 +40,7 @@ class SessionOptions(TypedDict, total=False):
     pixel_dose_rate_e_per_nm2_s: float | None
     """Largest dose rate of any pixel over a proposed plan's whole time; default: none."""
     rescan: str | None
-    """Rescan policy, for example `variance`; default None: no proposals."""
+    """Rescan policy: `auto` for the service's best, or a name of `welcome.policies`; default None: no proposals."""
     target: Target | None
     """When an adaptive scan is good enough, or not worth another pass; default: only a budget ends it."""
     capabilities: Capabilities | None

@@ -12,7 +12,17 @@ import numpy as np
 
 from scanmend.engine.runtimes import Picture
 from scanmend.ipc.engine_link import INLINE_BYTES, EnoughSaid, ProposalMade
-from scanmend.rescan import DoseLedger, Focused, Policy, ProposedPlan, RescanState, policy_named, propose, why_none
+from scanmend.rescan import (
+    DoseLedger,
+    Focused,
+    Policy,
+    ProposedPlan,
+    RescanState,
+    policy_named,
+    propose,
+    resolved,
+    why_none,
+)
 from scanmend.restoration import FloatPicture
 from scanmend.wire.header import FrameHeader
 from scanmend.wire.messages import Enough, EnoughCode, Executed, ExecutedStatus, Hello, Mode, Proposal
@@ -170,7 +180,7 @@ class Proposals:
             # Of all ids, the frame's is the one that an engine started anew would give again.
             proposal_id=(header.seq + 1) & 0xFFFFFFFF,
             plan=found.plan,
-            policy=self._hello.rescan or "",
+            policy=resolved(self._hello.rescan or ""),
             reason=found.reason,
             based_on_frames=header.seq + 1,
             dose_e_per_nm2=ledger.price_e_per_nm2(found.plan),

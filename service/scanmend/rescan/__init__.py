@@ -8,7 +8,7 @@ from scanmend.rescan.focus import Focused
 from scanmend.rescan.nothing import why_none
 from scanmend.rescan.planning import propose
 from scanmend.rescan.policy import Policy, ProposedPlan, RescanState
-from scanmend.rescan.registry import POLICIES, policy_named, policy_names
+from scanmend.rescan.registry import POLICIES, policy_named, policy_names, resolved
 from scanmend.rescan.request import check_request
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "policy_named",
     "policy_names",
     "propose",
+    "resolved",
     "why_none",
 ]

@@ -42,6 +42,9 @@ MISSING = missing()
 for _name in MISSING:
     del POLICIES[_name]
 
+AUTO = "auto"
+"""What HELLO may say for `DEFAULT`."""
+
 DEFAULT = "gain" if "gain" in POLICIES else "variance"
 """The policy to ask for where no other is wanted: the one that gains most at equal dose (docs/rescan.md)."""
 
@@ -51,15 +54,21 @@ def policy_names() -> list[str]:
     return list(POLICIES)
 
 
+def resolved(name: str) -> str:
+    """The name of the policy that a HELLO asks for: its own word, or the default for `auto`."""
+    return DEFAULT if name == AUTO else name
+
+
 def policy_named(name: str) -> Policy:
-    """The policy of a name.
+    """The policy of a name, or the default for `auto`.
 
     Raises:
         InvalidInput: There is none, or what it needs is missing here.
     """
+    name = resolved(name)
     if name in MISSING:
         problem = MISSING[name]
         raise InvalidInput(f"The rescan policy {name!r} is not offered here: {problem.message}", mend=problem.mend)
     if name not in POLICIES:
-        raise InvalidInput(f"There is no rescan policy {name!r}.", mend=f"Use one of {', '.join(POLICIES)}.")
+        raise InvalidInput(f"There is no rescan policy {name!r}.", mend=f"Use one of {', '.join([AUTO, *POLICIES])}.")
     return POLICIES[name]
