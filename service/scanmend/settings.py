@@ -51,6 +51,10 @@ class Settings(BaseSettings):
     """Size of a journal segment."""
     free_bytes: Annotated[int, Setting(ge=0)] = 256 * MIB
     """No recording is begun with less room than this on its disk."""
+    retention_bytes: Annotated[int | None, Setting(ge=0)] = None
+    """Room that all recordings may take before `scanmend sessions prune` removes the oldest; None for no limit."""
+    retention_days: Annotated[float | None, Setting(ge=0)] = None
+    """Age in days from which `scanmend sessions prune` removes a recording; None for no limit."""
     detach_s: Annotated[float, Setting(gt=0)] = 2.0
     """Silence after which a client counts as detached."""
     abandon_s: Annotated[float, Setting(gt=0)] = 600.0

@@ -191,6 +191,7 @@ def _send_planes(
 def _keep_state(session: Session, done: Done) -> None:
     session.exposure_frames = done.frames_included
     session.model, session.provider = done.model, done.provider
+    session.note_model(done.model, done.sha256, done.provider)
     session.coverage = finite_or_none(done.coverage)
     session.sigma_mean = finite_or_none(done.sigma_mean)
     session.caution = done.caution

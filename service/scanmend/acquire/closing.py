@@ -7,7 +7,7 @@ import logging
 from scanmend.acquire.answers import forget_live
 from scanmend.acquire.context import Context, Posted
 from scanmend.acquire.engine_desk import EngineDesk
-from scanmend.acquire.recordings import write_receipt
+from scanmend.acquire.recordings import Resumed, write_receipt
 from scanmend.acquire.session import EndAsked, Session, SessionState
 from scanmend.errors import RecordingError
 from scanmend.record import EntryKind, JournalState
@@ -25,16 +25,16 @@ KEPT_ENDED = 32
 """Ended sessions that stay in the list."""
 
 
-def account(session: Session) -> Receipt:
-    """The account of a session as it stands; final where the session has its END."""
-    ledger, end = session.ledger, session.end
+def account(session: Session | Resumed) -> Receipt:
+    """The account of a session as it stands, or as its journal tells it; final where it has its END."""
+    ledger, end, recorded = session.ledger, session.end, session.hello.record
     count = end.count if end else ledger.highest
     dropped = end.dropped if end else ledger.dropped_by_client
     missing = ledger.missing(count)
     gaps = sum(last - first for first, last in missing)
     return Receipt(
-        session=session.name,
-        session_id=session.id,
+        session=session.hello.session,
+        session_id=session.hello.session_id,
         count=count,
         scanned=count + dropped,
         dropped_by_client=dropped,
@@ -60,10 +60,10 @@ def account(session: Session) -> Receipt:
         dose_max_e_per_nm2=session.dose_max_e_per_nm2,
         budget_e_per_nm2=session.hello.dose_budget_e_per_nm2,
         checksum_matches=gaps == 0 and end is not None and ledger.checksum(count) == end.checksum,
-        recording=session.name if session.recorded else "",
+        recording=session.hello.session if recorded else "",
         delivery=session.hello.delivery,
         reason=end.reason if end else "",
-        balanced=end is not None and ledger.balances(count, dropped, recorded=session.recorded),
+        balanced=end is not None and ledger.balances(count, dropped, recorded=recorded),
     )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from scanmend.acquire.ledger import Ledger, Verdict
+from scanmend.acquire.session import EndAsked
 from scanmend.errors import InvalidInput, MalformedMessage, ProtocolError, RecordingError, RecordingNotWritable
 from scanmend.plan import ScanPlan
 from scanmend.record import (
@@ -66,6 +67,10 @@ class Resumed:
     """What was said after the last pass in place of a proposal."""
     executed: dict[str, int]
     damage: str
+    end: EndAsked | None = None
+    """How it is to end, where it is closed without its client; the two doses are for its account."""
+    dose_e_per_nm2: float | None = None
+    dose_max_e_per_nm2: float | None = None
 
 
 def check_folder(folder: Path) -> None:

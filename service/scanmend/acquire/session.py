@@ -25,7 +25,7 @@ from scanmend.acquire.meters import Meters
 from scanmend.errors import RecordingError
 from scanmend.ipc.console import PictureInfo
 from scanmend.plan import ScanPlan
-from scanmend.record import EntryKind, JournalWriter
+from scanmend.record import EntryKind, JournalWriter, ModelNote, write_note
 from scanmend.wire.header import FrameHeader
 from scanmend.wire.messages import (
     Ack,
@@ -122,6 +122,8 @@ class Session:
     """Frames that the engine has added to the exposure."""
     model: str = ""
     provider: str = ""
+    models_noted: set[str] = field(default_factory=set)
+    """Hashes of the models that the journal names."""
     coverage: float | None = None
     sigma_mean: float | None = None
     caution: str | None = None
@@ -208,6 +210,13 @@ class Session:
             log.error("session %s: %s", self.name, error)
             return False
         return True
+
+    def note_model(self, name: str, sha256: str, provider: str) -> None:
+        """A model has restored a frame: the journal names each one once, for whoever reads the recording later."""
+        if sha256 not in self.models_noted:
+            self.models_noted.add(sha256)
+            note = ModelNote(name=name, sha256=sha256, provider=provider)
+            self.record(EntryKind.NOTE, len(self.models_noted) - 1, write_note(note))
 
     def note_durable(self) -> None:
         """Ask the journal how far it has got."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from scanmend.record.disk import Disk, JournalIO
 from scanmend.record.folder import SessionFolder, session_path
 from scanmend.record.format import EntryKind
+from scanmend.record.notes import ModelNote, read_note, write_note
 from scanmend.record.opening import create_journal, reopen_for_append
-from scanmend.record.reader import JournalReader
+from scanmend.record.reader import JournalReader, Place
 from scanmend.record.report import Damage, Entry, ScanReport, Tail, TailState
 from scanmend.record.scan import Scan, scan
 from scanmend.record.settings import JournalSettings
@@ -26,13 +27,17 @@ __all__ = [
     "JournalSettings",
     "JournalState",
     "JournalWriter",
+    "ModelNote",
+    "Place",
     "Scan",
     "ScanReport",
     "SessionFolder",
     "Tail",
     "TailState",
     "create_journal",
+    "read_note",
     "reopen_for_append",
     "scan",
     "session_path",
+    "write_note",
 ]

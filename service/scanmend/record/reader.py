@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from scanmend.errors import DamagedRecording
 from scanmend.record.folder import SessionFolder
@@ -15,6 +16,15 @@ from scanmend.record.report import Entry
 from scanmend.record.segment_file import SegmentFile
 
 _OPEN_FILES = 8
+
+
+class Place(NamedTuple):
+    """How far a journal has been read."""
+
+    segment: int = -1
+    offset: int = SEGMENT_HEADER_BYTES
+    next_index: int = 0
+    """Least index of what follows."""
 
 
 class JournalReader:
@@ -26,20 +36,21 @@ class JournalReader:
 
     Args:
         path: The session's folder.
+        begin: Where an earlier reader of the same journal had got to; what lies before is not read again.
 
     Raises:
         RecordingError: There is no such folder, or the disk does not give the bytes.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, begin: Place = Place()) -> None:  # noqa: B008 - a constant
         self._folder = SessionFolder.open(path)
         self._files: OrderedDict[int, SegmentFile] = OrderedDict()
         self._indexes = array("Q")
         self._segments = array("L")
         self._offsets = array("Q")
         self._frames: dict[int, int] = {}
-        self._segment = -1
-        self._offset = SEGMENT_HEADER_BYTES
+        self._segment, self._offset, self._least = begin
+        self._seal: EntryHeader | None = None
         self.refresh()
 
     @property
@@ -52,9 +63,19 @@ class JournalReader:
         return None
 
     @property
+    def place(self) -> Place:
+        """How far it has read: where another reader can go on."""
+        return Place(self._segment, self._offset, self._indexes[-1] + 1 if self._indexes else self._least)
+
+    @property
     def frame_seqs(self) -> Collection[int]:
         """The seqs of the frames, in the order in which they were recorded."""
         return self._frames.keys()
+
+    @property
+    def seal(self) -> EntryHeader | None:
+        """The last segment's seal, whose index is the one that the next entry has; None where it is not sealed."""
+        return self._seal
 
     def __len__(self) -> int:
         """How many entries are known."""
@@ -97,6 +118,10 @@ class JournalReader:
             raise _damaged(f"entry {entry.index}", entry.segment, entry.offset)
         return body
 
+    def head(self, entry: Entry) -> bytes:
+        """The head of an entry without its tail, unchecked: a frame's wire header, which carries a check of its own."""
+        return self._file(entry.segment).head(entry.offset, entry.header)
+
     def frame(self, seq: int) -> tuple[memoryview, memoryview] | None:
         """Wire header and payload of a frame, as they were received; None when no such frame is recorded.
 
@@ -122,13 +147,14 @@ class JournalReader:
         self.close()
 
     def _index_segment(self, file: SegmentFile, *, has_successor: bool) -> None:
+        self._seal = None
         if file.header is None and not file.load_header():
             return
         size = file.size_bytes
         # A segment that was cut, or that another one follows, is finished: what is not whole in it is damage.
         finished = has_successor or (file.header is not None and size < file.header.segment_bytes)
         while True:
-            least = self._indexes[-1] + 1 if self._indexes else 0
+            least = self._indexes[-1] + 1 if self._indexes else self._least
             entry = file.entry_at(self._offset)
             if entry is None or entry.index < least:
                 found = file.next_entry(self._offset + 8, least) if finished else None
@@ -136,6 +162,7 @@ class JournalReader:
                     return
                 self._offset, entry = found
             if entry.kind is EntryKind.SEAL:
+                self._seal = entry
                 return
             end = self._offset + entry.stored_bytes
             # The writer copies entries in order: a whole header behind this one means that this body is there too.

@@ -86,6 +86,10 @@ class SegmentFile:
             return None
         return head, tail
 
+    def head(self, offset: int, entry: EntryHeader) -> bytes:
+        """The first part of a body as it stands there, which only the body's check could vouch for."""
+        return self._read(offset + ENTRY_HEADER_BYTES, entry.head_bytes)
+
     def next_entry(self, offset: int, least_index: int) -> tuple[int, EntryHeader] | None:
         """The first valid entry header from an offset on whose index is at least `least_index`."""
         base = offset

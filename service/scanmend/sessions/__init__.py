@@ -1,0 +1,34 @@
+"""Recorded sessions: finding, describing, closing, replaying and pruning them. `docs/sessions.md` is the guide."""
+
+from __future__ import annotations
+
+from scanmend.sessions.about import KEEP, About, Note, add_note, change_tags, note_export, read_about
+from scanmend.sessions.catalogue import Catalogue
+from scanmend.sessions.folders import find_session, services_on, session_folders
+from scanmend.sessions.query import Query
+from scanmend.sessions.recovery import close_session
+from scanmend.sessions.retention import Limits, Pruned, PruneReport, choose, prune
+from scanmend.sessions.summary import SessionState, SessionSummary
+
+__all__ = [
+    "KEEP",
+    "About",
+    "Catalogue",
+    "Limits",
+    "Note",
+    "PruneReport",
+    "Pruned",
+    "Query",
+    "SessionState",
+    "SessionSummary",
+    "add_note",
+    "change_tags",
+    "choose",
+    "close_session",
+    "find_session",
+    "note_export",
+    "prune",
+    "read_about",
+    "services_on",
+    "session_folders",
+]
