@@ -22,6 +22,7 @@ Each error says what is wrong and, in `mend`, what the reader can do about it::
     │   ├── RecordingFull                     no room left
     │   ├── RecordingNotWritable              the folder cannot be written
     │   └── DamagedRecording                  bytes on disk that fail their checksum
+    ├── ExportError                           a file for other programs cannot be written
     ├── ModelError                            a restoration model
     │   ├── ModelNotFound                     no such name in the catalogue
     │   ├── ModelCorrupt                      the file is not the one in the manifest
@@ -149,6 +150,10 @@ class RecordingNotWritable(RecordingError):
 
 class DamagedRecording(RecordingError):
     """Bytes on disk that fail their checksum."""
+
+
+class ExportError(ScanmendError):
+    """A file for other programs cannot be written."""
 
 
 class ModelError(ScanmendError):

@@ -216,14 +216,17 @@ def test_nothing_is_cut_off_or_overlaps(fake: FakeAcquire, open_page: object, si
     painted(page)
     page.wait_for_timeout(400)
     wide = page.evaluate(
-        """() => [...document.querySelectorAll('header > *, header button, #tools > *, footer dl')].filter((e) => {
+        """() => [
+            ...document.querySelectorAll('header > *, header button, #tools > *, footer dl:not([hidden])'),
+        ].filter((e) => {
             const box = e.getBoundingClientRect();
             return box.left < -0.5 || box.right > innerWidth + 0.5 || box.bottom > innerHeight + 0.5
               || (e.tagName === 'DL' && e.scrollWidth > e.clientWidth + 1);
         }).map((e) => e.id || e.tagName)"""
     )
     assert wide == []
-    boxes = page.evaluate("[...document.querySelectorAll('footer dl')].map((e) => e.getBoundingClientRect().toJSON())")
+    shown = "[...document.querySelectorAll('footer dl:not([hidden])')]"
+    boxes = page.evaluate(f"{shown}.map((e) => e.getBoundingClientRect().toJSON())")
     for a, b in zip(boxes, boxes[1:], strict=False):
         assert a["right"] <= b["left"] + 0.5 or a["bottom"] <= b["top"] + 0.5
     pane = page.locator("#left").bounding_box()

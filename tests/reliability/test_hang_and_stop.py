@@ -56,7 +56,7 @@ def test_frames_pass_through_a_hung_engine_which_is_then_replaced(tmp_path: Path
 
 def test_a_service_that_is_stopped_in_a_stream_writes_the_receipt(tmp_path: Path) -> None:
     with RunningService(tmp_path / "data") as service, Client(service.address) as client:
-        session = client.session("stopped", FIELD, channels=[CHANNEL], hold_timeout_s=5.0, give_up_s=5.0)
+        session = client.session("stopped", FIELD, channels=[CHANNEL], hold_timeout_s=30.0, give_up_s=5.0)
         session.__enter__()
         for n in range(60):
             session.send(PICTURE + np.uint16(n))

@@ -46,7 +46,8 @@ def test_a_budget_is_spent_to_the_benefit_of_the_picture_and_never_crossed(servi
             assert (step.proposal is None) == (step.index == 0)
             prices.append(step.dose_e_per_nm2)
             answer = step.submit(run(scope, step.plan, step.index))
-            assert answer is not None and answer is step.restoration and answer.image is not None and answer.image.shape == FIELD.shape
+            assert answer is not None and answer is step.restoration
+            assert answer.image is not None and answer.image.shape == FIELD.shape
             assert scope.dose().mean_e_per_nm2 <= BUDGET * (1 + 1e-9)
             sigmas.append(answer.sigma_mean)
         assert scan.passes == len(sigmas) >= 3

@@ -17,7 +17,20 @@ from typing import Protocol, cast
 from scanmend._version import __version__
 from scanmend.errors import ConfigurationError, RecordingNotWritable, ScanmendError
 
-COMMANDS = ("serve", "demo", "simulate", "watch", "restore", "plan", "models", "check", "bench")
+COMMANDS = (
+    "serve",
+    "demo",
+    "simulate",
+    "watch",
+    "restore",
+    "export",
+    "plan",
+    "models",
+    "check",
+    "bench",
+    "sessions",
+    "replay",
+)
 
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 3

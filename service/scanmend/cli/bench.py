@@ -49,11 +49,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     loop.add_argument("--threads", type=int, default=2, help="threads of the runtime")
     loop.add_argument("--data-dir", type=Path, help="where the recordings go; a temporary folder by default")
     loop.add_argument("--json", action="store_true", help="print one JSON document")
+    export = kinds.add_parser("export", help="recorded sessions to NeXus files, beside h5py alone")
+    export.add_argument("--modes", nargs="+", default=["frames", "exposure"], choices=("frames", "exposure"))
+    export.add_argument("--size", type=int, default=1024, help="side of the field in pixels")
+    export.add_argument("--megabytes", type=int, default=400, help="samples of the session, in MB")
+    export.add_argument("--rounds", type=int, default=5, help="turns of each")
+    export.add_argument("--compression", choices=("blosc", "gzip", "none"), default="blosc")
+    export.add_argument("--data-dir", type=Path, help="where to write; a temporary folder by default")
+    export.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the benchmark and print its table."""
-    benches = {"restore": _restore, "rescan": _rescan, "loop": _loop, "stream": _stream}
+    benches = {"restore": _restore, "rescan": _rescan, "loop": _loop, "stream": _stream, "export": _export}
     return benches[arguments.bench](arguments)
 
 
@@ -179,4 +187,34 @@ def _stream(arguments: argparse.Namespace) -> int:
             print(f"  {name:<9} {turn['frames_per_s']:7.0f} frames/s {turn['mb_per_s_in']:6.0f} MB/s  ", end="")
             print("added latency p50 {p50:.2f} ms, p99 {p99:.2f} ms  ".format(**turn["added_latency_ms"]), end="")
             print("{median:.2f} of the floor ({min:.2f} to {max:.2f})".format(**turn["ratio_to_floor"]))
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from scanmend.bench.export import bench_export
+
+    results = [
+        bench_export(
+            mode=mode,
+            size=arguments.size,
+            megabytes=arguments.megabytes,
+            rounds=arguments.rounds,
+            compression=arguments.compression,
+            folder=arguments.data_dir,
+            report=lambda line: print(line, file=sys.stderr, flush=True),
+        )
+        for mode in arguments.modes
+    ]
+    if arguments.json:
+        print(json.dumps({"results": results}, indent=2))
+        return 0
+    for one in results:
+        print(
+            f"\n{one['mode']}, {one['samples_mb']:.0f} MB in {one['frames']} frames of {one['size']}², "
+            f"{one['compression']}, {arguments.rounds} rounds"
+        )
+        for name, text in (("export_mb_per_s", "export"), ("h5py_mb_per_s", "h5py alone")):
+            print(f"  {text:<11}" + " {median:6.0f} MB/s ({min:.0f} to {max:.0f})".format(**one[name]))
+        print("  ratio       {median:6.2f}      ({min:.2f} to {max:.2f})".format(**one["ratio"]))
+        print(f"  peak memory {one['peak_memory_mb']:6.0f} MB; file over samples {one['file_over_samples']:.2f}")
     return 0
