@@ -9,12 +9,7 @@ import numpy as np
 from scanmend.bench.rescan import EXTRA_PASSES, ONE_SHOT, TWICE, UNIFORM, Judged
 from scanmend_models.quality.bootstrap import paired
 
-EMPTINESS = (
-    (0.0, 0.2, "under 20 % empty"),
-    (0.2, 0.5, "20 to 50 %"),
-    (0.5, 0.8, "50 to 80 %"),
-    (0.8, 1.1, "over 80 %"),
-)
+EMPTINESS = ((0.0, 0.2, "0 to 20 %"), (0.2, 0.5, "20 to 50 %"), (0.5, 0.8, "50 to 80 %"), (0.8, 1.1, "80 to 100 %"))
 """Pictures are told apart by how much of them is empty, since the gain depends on it."""
 
 Key = tuple[str, int, float, int, str]

@@ -63,7 +63,7 @@ def test_adaptive_adds_up_within_its_budget() -> None:
     scope = scenario.microscope(load_specimen("nanoparticles"))
     assert scenario.mode is Mode.EXPOSURE
     assert scenario.rescan is not None
-    assert scenario.rescan.policy == "variance"
+    assert scenario.rescan.policy == "auto"
     assert all(table.chunk_points for table in scenario.plans)
     for index in range(len(scenario.plans)):
         scope.run(scope.prepare(scenario.plan(index)), index)

