@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -27,8 +28,26 @@ def write_onnx(network: nn.Module, path: Path) -> None:
     """
     maps = torch.ones(2, 1, 64, 96)
     numbers = torch.ones(2, 1, 1, 1)
-    open_map = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
-    open_number = {0: Dim.DYNAMIC}
+    model = exported(network, (maps, maps.clone(), numbers, numbers.clone()), INPUTS, OUTPUTS)
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def exported(
+    network: nn.Module, examples: tuple[torch.Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]
+) -> onnx.ModelProto:
+    """A network as ONNX, stripped, with the batch left open, and the height and width of inputs that are maps.
+
+    Args:
+        network: Maps tensors like the examples to tensors.
+        examples: (B, 1, H, W) for a map, (B, 1, 1, 1) for a number.
+        inputs: Their names.
+        outputs: Names of what it gives.
+    """
+    shapes = tuple(
+        {0: Dim.DYNAMIC} if one.shape[2:] == (1, 1) else {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
+        for one in examples
+    )
     level = logging.getLogger("torch.onnx").level
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it reports optional packages that are not needed
     try:
@@ -37,22 +56,21 @@ def write_onnx(network: nn.Module, path: Path) -> None:
             warnings.simplefilter("ignore", DeprecationWarning)
             program = torch.onnx.export(
                 network.eval(),
-                (maps, maps.clone(), numbers, numbers.clone()),
+                examples,
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=list(INPUTS),
-                output_names=list(OUTPUTS),
-                dynamic_shapes=(open_map, open_map, open_number, open_number),
+                input_names=list(inputs),
+                output_names=list(outputs),
+                dynamic_shapes=shapes,
                 verbose=False,
             )
     finally:
         logging.getLogger("torch.onnx").setLevel(level)
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program.")
-    model = program.model_proto
+    model: onnx.ModelProto = program.model_proto
     strip(model)
-    onnx.checker.check_model(model, full_check=True)
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    return model
 
 
 def strip(model: onnx.ModelProto) -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-import warnings
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
-from torch.export import Dim
 
 from scanmend.errors import ModelFailedSelfTest
 from scanmend_models.gain.network import INPUTS, OUTPUTS, GainNet
-from scanmend_models.onnx_files import OPSET, sha256, strip
+from scanmend_models.onnx_files import exported, sha256
 from scanmend_models.training.checkpoint import Checkpoint
 
 log = logging.getLogger("scanmend_models.gain")
@@ -29,29 +27,8 @@ CLOSE = 1e-3
 def write_onnx(network: GainNet, path: Path) -> None:
     """Export the network for any height and width, byte for byte the same every time."""
     maps, number = torch.ones(2, 1, 64, 96), torch.ones(2, 1, 1, 1)
-    open_map, open_number = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}, {0: Dim.DYNAMIC}
-    level = logging.getLogger("torch.onnx").level
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it reports optional packages that are not needed
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # torch's own use of its own deprecated names
-            warnings.simplefilter("ignore", DeprecationWarning)
-            program = torch.onnx.export(
-                network.eval(),
-                (*(maps.clone() for _ in range(4)), number, number.clone()),
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=list(INPUTS),
-                output_names=list(OUTPUTS),
-                dynamic_shapes=(open_map,) * 4 + (open_number,) * 2,
-                verbose=False,
-            )
-    finally:
-        logging.getLogger("torch.onnx").setLevel(level)
-    if program is None:
-        raise RuntimeError("torch.onnx.export returned no program.")
-    model = program.model_proto
-    strip(model)
+    examples = (*(maps.clone() for _ in range(4)), number, number.clone())
+    model = exported(network, examples, INPUTS, OUTPUTS)
     for value in (*model.graph.input, *model.graph.output):
         small = value.name in OUTPUTS
         names = {0: "batch", 2: "rows" if small else "height", 3: "columns" if small else "width"}

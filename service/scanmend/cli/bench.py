@@ -82,7 +82,7 @@ def _restore(arguments: argparse.Namespace) -> int:
         seeds=arguments.seeds,
         cache=Cache(arguments.cache),
         denoiser=best,
-        report=lambda line: print(line, file=sys.stderr, flush=True),
+        report=_say,
     )
     lattices = lattice_test(models)
     text = figures(rows, lattices, learned)
@@ -104,6 +104,11 @@ def _restore(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _say(line: str) -> None:
+    """Tell how far a benchmark is, beside its result."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def _rescan(arguments: argparse.Namespace) -> int:
     # Slow imports, and extras that only this command needs.
     from scanmend.bench.rescan import Bench, chosen
@@ -119,7 +124,7 @@ def _rescan(arguments: argparse.Namespace) -> int:
         read_truths(arguments.images, arguments.count),
         seeds=arguments.seeds,
         cache=Cache(arguments.cache),
-        report=lambda line: print(line, file=sys.stderr, flush=True),
+        report=_say,
     )
     found = results(judged)
     pictures = len({one.picture for one in judged})
@@ -146,7 +151,7 @@ def _loop(arguments: argparse.Namespace) -> int:
         turns=arguments.turns,
         threads=arguments.threads,
         data_dir=arguments.data_dir,
-        report=lambda line: print(line, file=sys.stderr, flush=True),
+        report=_say,
     )
     if arguments.json:
         print(json.dumps({"results": results}, indent=2))
@@ -170,7 +175,7 @@ def _stream(arguments: argparse.Namespace) -> int:
         seconds=arguments.seconds,
         threads=arguments.threads,
         data_dir=arguments.data_dir,
-        report=lambda line: print(line, file=sys.stderr),
+        report=_say,
     )
     if arguments.json:
         print(json.dumps({"results": results}, indent=2))
@@ -201,7 +206,7 @@ def _export(arguments: argparse.Namespace) -> int:
             rounds=arguments.rounds,
             compression=arguments.compression,
             folder=arguments.data_dir,
-            report=lambda line: print(line, file=sys.stderr, flush=True),
+            report=_say,
         )
         for mode in arguments.modes
     ]
