@@ -86,28 +86,37 @@ def check(entry: Entry, folder: Path = CATALOGUE) -> float:
         ModelCorrupt: If a shipped file is not the one that its manifest names.
         ModelFailedSelfTest: If the answers differ by more than `AGREEMENT`.
     """
+    model, _ = shipped_files(entry, folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        again = Path(temporary) / model.name
+        write_onnx(entry.build(), again)
+        return compare(entry, folder, {"the new file": with_onnxruntime(again)})
+
+
+def compare(entry: Entry, folder: Path, others: dict[str, Run] | None = None) -> float:
+    """Compare the network, the shipped file and others with the golden answer; raises and returns as `check` does."""
+    model, golden = shipped_files(entry, folder)
+    asked, answer = read_golden(golden)
+    runs = {"the network in torch": with_torch(entry.build()), **(others or {})}
+    runs["the shipped file"] = with_onnxruntime(model)
+    worst = 0.0
+    for name, run in runs.items():
+        error = difference(run(asked), answer)
+        worst = max(worst, error)
+        if error > AGREEMENT:
+            message = f"{entry.name}: {name} differs from the golden answer by {error:.1e} of its range."
+            raise ModelFailedSelfTest(message, mend="Export the model again, or undo the change to its network.")
+    return worst
+
+
+def shipped_files(entry: Entry, folder: Path) -> tuple[Path, Path]:
+    """A model's file and its golden answer, if they are those that its manifest names; raises as `check` does."""
     shipped = json.loads((folder / f"{entry.name}.json").read_text(encoding="utf-8"))
     model, golden = folder / shipped["file"], folder / shipped["golden"]["file"]
     for path, expected in ((model, shipped["sha256"]), (golden, shipped["golden"]["sha256"])):
         if sha256(path) != expected:
             raise ModelCorrupt(f"{path.name} is not the file in the manifest.", mend="Export the model again.")
-    asked, answer = read_golden(golden)
-    with tempfile.TemporaryDirectory() as temporary:
-        again = Path(temporary) / model.name
-        write_onnx(entry.build(), again)
-        runs: dict[str, Run] = {
-            "the network in torch": with_torch(entry.build()),
-            "the new file": with_onnxruntime(again),
-            "the shipped file": with_onnxruntime(model),
-        }
-        worst = 0.0
-        for name, run in runs.items():
-            error = difference(run(asked), answer)
-            worst = max(worst, error)
-            if error > AGREEMENT:
-                message = f"{entry.name}: {name} differs from the golden answer by {error:.1e} of its range."
-                raise ModelFailedSelfTest(message, mend="Export the model again, or undo the change to its network.")
-    return worst
+    return model, golden
 
 
 def difference(a: Arrays, b: Arrays) -> float:

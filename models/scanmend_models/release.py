@@ -25,7 +25,7 @@ from scanmend_models.calibration import calibrate
 from scanmend_models.data.batches import DataConfig, Pictures, make_batch
 from scanmend_models.data.pictures import Use, draw, read_micrographs
 from scanmend_models.execute import with_onnxruntime
-from scanmend_models.export import CATALOGUE, check, export, write_manifest
+from scanmend_models.export import CATALOGUE, compare, export, write_manifest
 from scanmend_models.int8 import write_int8
 from scanmend_models.learned import entry, make_entry, with_weights
 from scanmend_models.onnx_files import sha256
@@ -109,7 +109,7 @@ def release(checkpoint: Checkpoint, words: dict[str, Any], folder: Path, microgr
     }
     new = make_entry(shipped, lambda: with_weights(config.network, checkpoint.average))
     export(new, folder)
-    log.info("exported; differs from torch by %.1e of its range", check(new, folder))
+    log.info("exported; differs from torch by %.1e of its range", compare(new, folder))
     run = with_onnxruntime(folder / shipped["file"], threads=2)
     shipped["calibration"] = calibrate(run, calibration_pictures(micrographs)).plain()
     log.info("calibrated: %s", shipped["calibration"])
