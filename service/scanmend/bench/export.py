@@ -72,7 +72,7 @@ def bench_export(
     packed = Compression(compression)
     with tempfile.TemporaryDirectory(dir=folder, prefix="bench-export-") as name:
         place = Path(name)
-        session, frames, count = _record(place, Mode(mode), size, megabytes)
+        session, frames, count = record_counts(place, Mode(mode), size, megabytes)
         samples_mb = count * frames[0].nbytes / 1e6
         ours, floor = [], []
         target = place / "one.nxs"
@@ -103,8 +103,15 @@ def _spread(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
-def _record(place: Path, mode: Mode, size: int, megabytes: int) -> tuple[Path, list[np.ndarray], int]:
-    """A recorded session of counts; gives its folder, its different frames, and how many there are in all."""
+def record_counts(place: Path, mode: Mode, size: int, megabytes: float) -> tuple[Path, list[np.ndarray], int]:
+    """A recorded session of counts; gives its folder, its different frames, and how many there are in all.
+
+    Args:
+        place: Data folder.
+        mode: As for `bench_export`.
+        size: Side of the field in pixels.
+        megabytes: Samples of the session, in MB.
+    """
     shape = (size, size)
     plan = ScanPlan.raster(shape, 1000) if mode is Mode.FRAMES else ScanPlan.random(shape, 1000, coverage=0.5, seed=1)
     rng = np.random.default_rng(1)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scanmend.cli.as_child import add_option, as_child
 from scanmend.errors import RecordingError, ScanmendError
 from scanmend.record import session_path
 from scanmend.settings import Settings
@@ -17,10 +18,20 @@ from scanmend.settings import Settings
 if TYPE_CHECKING:
     from scanmend.export import Loader, RecordedSession
 
-HELP = "Write a recorded session as a file for other programs: NeXus (HyperSpy, h5py), TIFF, PNG, npz, csv."
+HELP = "Write a recorded session for other programs: NeXus (HyperSpy, h5py), TIFF, Zarr (napari), PNG, movie, npz, csv."
 
-SUFFIXES = {"nexus": ".nxs", "tiff": ".ome.tif", "npz": ".npz", "png": ".png", "csv": ".csv"}
+SUFFIXES = {
+    "nexus": ".nxs",
+    "tiff": ".ome.tif",
+    "zarr": ".ome.zarr",
+    "npz": ".npz",
+    "png": ".png",
+    "movie": ".gif",
+    "csv": ".csv",
+}
 _MOST_LINES = 12
+NICE = 19
+"""How far an export for a download gives way."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +47,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--picture",
         choices=("data", "restored", "sigma"),
-        default="data",
-        help="for tiff and png: what was measured, the model's estimate, or its standard deviation",
+        help="for tiff, png and movie: what was measured (tiff, png), the model's estimate (movie), or its standard "
+        "deviation",
+    )
+    parser.add_argument(
+        "--bits", type=int, choices=(16, 32), help="for tiff: 16-bit whole numbers or float32, in place of what fits"
+    )
+    parser.add_argument("--fps", type=float, default=10.0, help="for movie: pictures a second")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="for movie: a picture for each Nth pass")
+    parser.add_argument(
+        "--levels",
+        choices=("fixed", "each"),
+        default="fixed",
+        help="for movie: black and white are the same in all pictures, or each picture's own",
     )
     parser.add_argument(
         "--compression",
@@ -47,16 +69,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="replace a file of that name")
     parser.add_argument("--json", action="store_true", help="print one JSON object about the export")
+    add_option(parser)
 
 
+@as_child(NICE)
 def run(arguments: argparse.Namespace) -> int:
     """Export; what is missing in the recording is said, and is no failure."""
-    from scanmend.export.aside import check_target
+    from scanmend.export.aside import check_folder_target, check_target
 
     logging.getLogger("scanmend").setLevel(logging.ERROR)  # a model that was passed over is named in the file
     folder = session_folder(arguments.session, arguments.data_dir)
     target = arguments.out or Path(f"{folder.resolve().name}{SUFFIXES[arguments.to]}")
-    check_target(target, force=arguments.force)
+    folder_wanted = arguments.to == "zarr" and target.suffix != ".zip"
+    (check_folder_target if folder_wanted else check_target)(target, force=arguments.force)
     if arguments.to == "nexus":
         about = _nexus(folder, target, arguments)
     else:
@@ -121,7 +146,7 @@ def _nexus(folder: Path, target: Path, arguments: argparse.Namespace) -> dict[st
         model=arguments.model,
         force=arguments.force,
     )
-    if report.finished:
+    if report.finished and not arguments.child:  # a download is gone when it has been taken
         _note(folder, target)
     about: dict[str, Any] = {name: getattr(report, name) for name in report.__slots__}
     return about | {"path": str(report.path), "problems": list(report.problems)}
@@ -142,10 +167,10 @@ def _other(folder: Path, target: Path, arguments: argparse.Namespace) -> dict[st
     from scanmend.export import RecordedSession
 
     with RecordedSession(folder) as session:
-        _write_other(session, target, arguments)
-        return {
+        made = _write_other(session, target, arguments)
+        return made | {
             "path": str(target),
-            "bytes": target.stat().st_size,
+            "bytes": _size(target),
             "finished": session.finished,
             "frames_missing": sum(end - first for first, end in session.missing_seqs),
             "frames_damaged": len(session.damaged_seqs),
@@ -154,19 +179,43 @@ def _other(folder: Path, target: Path, arguments: argparse.Namespace) -> dict[st
         }
 
 
-def _write_other(session: RecordedSession, target: Path, arguments: argparse.Namespace) -> None:
+def _size(target: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    if target.is_file():
+        return target.stat().st_size
+    return sum(each.stat().st_size for each in target.rglob("*") if each.is_file())
+
+
+def _write_other(session: RecordedSession, target: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Write the file; gives what is to be said of it beyond what every file has."""
     if arguments.to in ("npz", "csv"):
         from scanmend.export import samples
 
         write = samples.write_npz if arguments.to == "npz" else samples.write_csv
         write(session, target, force=arguments.force)
-        return
+        return {}
+    if arguments.to == "zarr":
+        from scanmend.export.zarr_session import export_zarr
+
+        by = export_zarr(session, target, _loader(arguments), arguments.model, force=arguments.force)
+        return {"restored_by": by}
     from scanmend.export import pictures
 
-    shown = pictures.Shown(arguments.picture)
+    # A movie is of what the model makes, where nothing else is asked for; a single picture is of the data.
+    movie = arguments.to == "movie"
+    shown = pictures.Shown(arguments.picture or ("restored" if movie and arguments.model != "none" else "data"))
     load = None if shown is pictures.Shown.DATA else _loader(arguments)
-    draw = pictures.write_tiff if arguments.to == "tiff" else pictures.write_png
-    draw(session, target, shown, load, arguments.model, force=arguments.force)
+    if movie:
+        from scanmend.export.movie import MovieOptions, write_movie
+
+        how = MovieOptions(fps=arguments.fps, every=arguments.every, fixed_levels=arguments.levels == "fixed")
+        count = write_movie(session, target, shown, load, arguments.model, options=how, force=arguments.force)
+        return {"pictures": count}
+    if arguments.to == "tiff":
+        pictures.write_tiff(session, target, shown, load, arguments.model, bits=arguments.bits, force=arguments.force)
+    else:
+        pictures.write_png(session, target, shown, load, arguments.model, force=arguments.force)
+    return {}
 
 
 def _sentence(about: dict[str, Any]) -> str:
@@ -174,7 +223,10 @@ def _sentence(about: dict[str, Any]) -> str:
     if "frames" in about:
         rate = about["sample_bytes"] / 1e6 / max(about["elapsed_s"], 1e-9)
         words.append(f"{about['frames']} frames in {about['passes']} passes, {rate:.0f} MB/s")
+    if "restored_by" in about:
         words.append(f"restored by {about['restored_by']}" if about["restored_by"] else "without a restored picture")
+    if "pictures" in about:
+        words.append(f"{about['pictures']} pictures")
     if not about["finished"]:
         words.append("the session had not ended")
     for name, text in (

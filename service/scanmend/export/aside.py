@@ -1,7 +1,7 @@
-"""A file that has its name only when it is whole.
+"""A file, or a folder, that has its name only when it is whole.
 
-It is written under a hidden name in the same folder, synced, and renamed. An export that was killed leaves the hidden
-file behind; the next one of the same name writes over it. A lock on the hidden file keeps two exports apart.
+It is written under a hidden name in the same folder, synced, and renamed. An export that was killed leaves what is
+hidden behind; the next one of the same name writes over it. A lock on it keeps two exports apart.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -49,6 +50,52 @@ def written_aside(target: Path, *, force: bool = False) -> Iterator[Path]:
         os.close(fd)
 
 
+@contextmanager
+def folder_written_aside(target: Path, *, force: bool = False) -> Iterator[Path]:
+    """The same for a folder of files, each of which is synced before the folder gets its name.
+
+    What it replaces stays under a hidden name, `.NAME.old`, until the new one has its name.
+
+    Args:
+        target: The final name.
+        force: Whether a Zarr folder of that name may be replaced; no other one ever is.
+
+    Raises:
+        InvalidInput: There is something of that name, and `force` is False or it is no Zarr folder.
+        ExportError: The place cannot be written, the disk is full, or another export is writing the same folder.
+    """
+    check_folder_target(target, force=force)
+    aside, old = (target.with_name(f".{target.name}.{end}") for end in ("part", "old"))
+    fd = _open_locked_folder(aside, target)
+    try:
+        yield aside
+        _sync_tree(aside)
+        check_folder_target(target, force=force)
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            os.rename(target, old)
+        os.rename(aside, target)
+        _sync_folder(target.parent)
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise export_error(error, target) from error
+        raise
+    finally:
+        os.close(fd)
+
+
+def check_folder_target(target: Path, *, force: bool) -> None:
+    """As `check_target`, for a Zarr folder: with `force` one that is there is replaced, any other thing never is."""
+    if os.path.lexists(target):
+        if target.is_symlink() or not (target / ".zgroup").is_file():
+            raise InvalidInput(f"{target} is there, and is no Zarr folder.", mend="Name another one with --out.")
+        if not force:
+            raise InvalidInput(f"{target} is there already.", mend="Name another one with --out, or say --force.")
+    check_place(target)
+
+
 def check_target(target: Path, *, force: bool) -> None:
     """See, before any work is done, that the file may be written.
 
@@ -60,6 +107,11 @@ def check_target(target: Path, *, force: bool) -> None:
         raise InvalidInput(f"{target} is a folder.", mend="Name a file with --out.")
     if not force and os.path.lexists(target):
         raise InvalidInput(f"{target} is there already.", mend="Name another file with --out, or say --force.")
+    check_place(target)
+
+
+def check_place(target: Path) -> None:
+    """See that the folder of `target` is there and can be written; raises ExportError."""
     if not target.parent.is_dir():
         raise ExportError(f"There is no folder {target.parent}.", mend="Make it, or name another with --out.")
     if not os.access(target.parent, os.W_OK | os.X_OK):
@@ -98,6 +150,43 @@ def _open_locked(aside: Path, target: Path) -> int:
             os.close(fd)
             raise export_error(error, target) from error
         os.close(fd)
+
+
+def _open_locked_folder(aside: Path, target: Path) -> int:
+    """An empty hidden folder with a lock on it; what an export that was killed left there is removed."""
+    try:
+        with suppress(FileExistsError):
+            aside.mkdir()
+        fd = os.open(aside, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise export_error(error, target) from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not _is_same(fd, aside):  # the export that held it has renamed it in between
+            raise BlockingIOError
+        for left in aside.iterdir():
+            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+    except BlockingIOError as error:
+        os.close(fd)
+        raise ExportError(
+            f"Another export is writing {target}.", mend="Wait for it, or name another one with --out."
+        ) from error
+    except OSError as error:
+        os.close(fd)
+        raise export_error(error, target) from error
+    return fd
+
+
+def _sync_tree(folder: Path) -> None:
+    """Sync every file under a folder, and every folder."""
+    for place, _folders, files in os.walk(folder):
+        for name in files:
+            fd = os.open(os.path.join(place, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        _sync_folder(Path(place))
 
 
 def _is_same(fd: int, path: Path) -> bool:

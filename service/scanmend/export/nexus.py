@@ -16,12 +16,13 @@ import h5py
 from scanmend._version import __version__
 from scanmend.export import account
 from scanmend.export.aside import written_aside
-from scanmend.export.maps import FieldSums, plan_of, sum_up, write_dose, write_exposures
+from scanmend.export.maps import write_dose, write_exposures
 from scanmend.export.options import Compression, ExportReport, Loader
 from scanmend.export.raw import RawWriter
 from scanmend.export.restored import mend, write_restored
 from scanmend.export.session import RecordedSession
 from scanmend.export.sink import hdf5_file
+from scanmend.export.sums import FieldSums, plan_of, sum_up
 from scanmend.export.tree import group, iso_time, packing
 
 
@@ -113,8 +114,9 @@ def _write(
         beat()
     raw.finish()
     beat()
+    scanned_ns = sums.scanned_ns  # before the plans are written, which lets go of their expanded points
     account.write_plans(raw.raw, session, options)
-    write_dose(entry, session, sums.scanned_ns, sums.total_dwell_ns, options)
+    write_dose(entry, session, scanned_ns, sums.total_dwell_ns, options)
     restored_by = ""
     if raw.frames:
         if not session.adds_up:

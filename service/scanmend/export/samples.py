@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from scanmend.export.aside import written_aside
-from scanmend.export.maps import dwell_ns_of, plan_of
 from scanmend.export.pictures import exposure_of
 from scanmend.export.session import RecordedSession
+from scanmend.export.sums import dwell_ns_of, plan_of
 from scanmend.export.tree import iso_time
 from scanmend.exposure import Exposure
 

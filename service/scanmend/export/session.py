@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 from array import array
-from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
 
 from scanmend.errors import InvalidInput, ProtocolError, RecordingError
+from scanmend.export.said import Problems, Said
 from scanmend.field import Channel
 from scanmend.frame import Frame
 from scanmend.plan import ScanPlan
-from scanmend.record import Entry, EntryKind, JournalReader, ModelNote, read_note
+from scanmend.record import Entry, EntryKind, JournalReader, ModelNote
 from scanmend.wire.header import FrameHeader
-from scanmend.wire.messages import (
-    Enough,
-    Executed,
-    Hello,
-    Mode,
-    Plan,
-    Proposal,
-    Receipt,
-    decode_client,
-    decode_service,
-)
+from scanmend.wire.messages import Enough, Executed, Mode, Proposal, Receipt
 
-MOST_PROBLEMS = 1000
-"""Problems that are kept word for word; further ones are counted."""
-
-_PLANS_KEPT = 4
-"""Plans in memory at a time: each may hold millions of points."""
+_AHEAD_BYTES = 1 << 16
+"""Frames of at least this size are read by a thread ahead of need; for smaller ones handing over costs more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +51,11 @@ class RecordedFrame:
         )
 
 
-@dataclass(slots=True)
-class Problems:
-    """What could not be exported, in words; `MOST_PROBLEMS` of them at most, all counted."""
-
-    texts: list[str] = field(default_factory=list)
-    count: int = 0
-
-    def add(self, text: str) -> None:
-        """Remember one."""
-        self.count += 1
-        if len(self.texts) < MOST_PROBLEMS and text not in self.texts[-1:]:
-            self.texts.append(text)
-
-
 class RecordedSession:
     """The recording of a session, opened for export; use it in a `with` block.
 
     It may be finished, cut off, damaged, or still growing: what is there when it is opened is what is exported.
-    Memory stays small whatever the length: one frame and a few plans at a time, and 16 bytes a frame.
+    Memory stays small whatever the length: two frames and a few plans at a time, and 16 bytes a frame.
 
     Args:
         folder: The session's folder.
@@ -93,44 +69,26 @@ class RecordedSession:
         self.problems = Problems()
         self.damaged_seqs: set[int] = set()
         """Frames that were found, and could not be read when they were asked for."""
-        self.receipt: Receipt | None = None
-        self.executed: list[Executed] = []
-        self.enough: list[tuple[int, Enough]] = []
-        """When it was said, in nanoseconds since 1970, and what."""
-        self.models: list[ModelNote] = []
-        """Models that restored frames of the session while it ran."""
         self.last_unix_ns = 0
         """When the last entry was recorded."""
-        self._plans: dict[int, Entry] = {}
-        self._proposals: list[Entry] = []
-        self._cache: OrderedDict[int, ScanPlan] = OrderedDict()
         self._seqs, self._indexes = array("Q"), array("Q")
         self._lost: list[tuple[int, int]] = []
-        hello: Hello | None = None
-        self.opened_unix_ns = 0
+        self._said = Said(self._body, self.problems)
+        self._reading = Lock()
+        """Held while the reader is used: frames are read ahead by a thread."""
         self._reader = JournalReader(folder)
         try:
+            self._reader.hold()
             self.entries = len(self._reader)
-            expected = 0
-            for entry in self._reader.entries():
-                if entry.index > expected:
-                    self._lost.append((expected, entry.index))
-                expected = entry.index + 1
-                self.last_unix_ns = max(self.last_unix_ns, entry.header.unix_ns)
-                if entry.kind is EntryKind.FRAME:
-                    self._seqs.append(entry.seq)
-                    self._indexes.append(entry.index)
-                elif (message := self._message(entry)) is not None and hello is None:
-                    hello, self.opened_unix_ns = message, entry.seq
+            self._take_in()
             seal = self._reader.seal
-            if seal is not None and seal.index > expected:
-                self._lost.append((expected, seal.index))
             self.sealed = seal is not None
             """Whether the journal's last segment ended in order: its writer did not die."""
             if not self.entries and self._reader.session_id is None:
                 raise RecordingError(
                     f"There is no recording in {folder}.", mend="Name a session, or the folder that holds its journal."
                 )
+            hello = self._said.hello
             if hello is None:
                 raise RecordingError(
                     f"The recording in {folder.name!r} holds no session: its HELLO is missing or damaged.",
@@ -144,6 +102,63 @@ class RecordedSession:
             self.problems.add(f"journal entries {first} to {end - 1} are damaged or missing")
         for first, end in self.missing_seqs:
             self.problems.add(f"frames {first} to {end - 1} are not in the recording")
+
+    def _take_in(self) -> None:
+        """Go through the headers of all entries: remember where frames are, and what was said."""
+        expected = 0
+        for entry in self._reader.entries():
+            if entry.index > expected:
+                self._lost.append((expected, entry.index))
+            expected = entry.index + 1
+            self.last_unix_ns = max(self.last_unix_ns, entry.header.unix_ns)
+            if entry.kind is EntryKind.FRAME:
+                self._seqs.append(entry.seq)
+                self._indexes.append(entry.index)
+            else:
+                self._said.take(entry)
+        seal = self._reader.seal
+        if seal is not None and seal.index > expected:
+            self._lost.append((expected, seal.index))
+
+    # What was said --------------------------------------------------------------------------------------------------
+
+    @property
+    def opened_unix_ns(self) -> int:
+        """When the session was opened, in nanoseconds since 1970."""
+        return self._said.opened_unix_ns
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """The session's account; None where it has not ended."""
+        return self._said.receipt
+
+    @property
+    def executed(self) -> list[Executed]:
+        """What the client said about proposals."""
+        return self._said.executed
+
+    @property
+    def enough(self) -> list[tuple[int, Enough]]:
+        """The service's word that no plan follows: when, in nanoseconds since 1970, and what."""
+        return self._said.enough
+
+    @property
+    def models(self) -> list[ModelNote]:
+        """Models that restored frames of the session while it ran."""
+        return self._said.models
+
+    @property
+    def plan_ids(self) -> list[int]:
+        """The plans that the client announced, in that order."""
+        return self._said.plan_ids
+
+    def plan(self, plan_id: int) -> ScanPlan | None:
+        """A plan that the client announced, checked for this field; None where it is lost."""
+        return self._said.plan(plan_id, self.hello.field)
+
+    def proposals(self) -> Iterator[tuple[int, Proposal]]:
+        """The plans that were proposed, one at a time: when, in nanoseconds since 1970, and what."""
+        return self._said.proposals()
 
     # What is known before a frame is read ---------------------------------------------------------------------------
 
@@ -161,6 +176,11 @@ class RecordedSession:
     def frame_count(self) -> int:
         """Frames that the journal names; some of them may turn out to be damaged."""
         return len(self._seqs)
+
+    @property
+    def last_seq(self) -> int:
+        """The highest sequence number of a frame; -1 where there is none."""
+        return max(self._seqs, default=-1)
 
     @property
     def missing_seqs(self) -> list[tuple[int, int]]:
@@ -190,12 +210,13 @@ class RecordedSession:
         """Whether all passes are one exposure (mode `exposure`), and not a picture each."""
         return self.hello.mode is Mode.EXPOSURE
 
-    # Reading --------------------------------------------------------------------------------------------------------
+    # Frames ---------------------------------------------------------------------------------------------------------
 
     def frames(self, first_seq: int = 0, end_seq: int = 1 << 64) -> Iterator[RecordedFrame]:
         """The frames in the order of acquisition, that is of their sequence numbers.
 
-        A frame that cannot be read, or does not fit the session, is left out, counted and named in `problems`.
+        A frame that cannot be read, or does not fit the session, is left out, counted and named in `problems`. While
+        a large frame is worked on, a thread reads and checks the next one.
 
         Args:
             first_seq: Where to begin.
@@ -204,65 +225,25 @@ class RecordedSession:
         seqs = np.frombuffer(self._seqs, dtype=np.uint64)
         indexes = np.frombuffer(self._indexes, dtype=np.uint64)
         _, order = np.unique(seqs, return_index=True)
-        for position in order:
-            if not first_seq <= int(seqs[position]) < end_seq:
-                continue
-            entry = next(self._reader.entries(int(indexes[position])))
+        wanted = (int(indexes[at]) for at in order if first_seq <= int(seqs[at]) < end_seq)
+        entries = (self._entry(index) for index in wanted)
+        for entry, read in _ahead(entries, self._frame):
             try:
-                head, tail = self._reader.read(entry)
-                header = FrameHeader.unpack(head, max_payload_bytes=len(tail))
-                yield RecordedFrame(header, self._samples(header, tail), entry.header.unix_ns)
+                yield read()
             except (RecordingError, ProtocolError, InvalidInput) as error:
                 if entry.seq not in self.damaged_seqs:
                     self.damaged_seqs.add(entry.seq)
                     self.problems.add(f"frame {entry.seq}: {error}")
 
-    def plan(self, plan_id: int) -> ScanPlan | None:
-        """A plan that the client announced, checked for this field; None where it is lost."""
-        if plan_id in self._cache:
-            self._cache.move_to_end(plan_id)
-            return self._cache[plan_id]
-        entry = self._plans.get(plan_id)
-        message = None if entry is None else self._decoded(entry)
-        if not isinstance(message, Plan):
-            return None
-        try:
-            message.plan.validate(self.hello.field)
-        except InvalidInput as error:
-            self.problems.add(f"plan {plan_id}: {error}")
-            del self._plans[plan_id]
-            return None
-        if message.plan.is_full_raster:
-            message.plan.forget_pixels()
-        self._cache[plan_id] = message.plan
-        if len(self._cache) > _PLANS_KEPT:
-            self._cache.popitem(last=False)
-        return message.plan
+    def _entry(self, index: int) -> Entry:
+        with self._reading:
+            return next(self._reader.entries(index))
 
-    @property
-    def plan_ids(self) -> list[int]:
-        """The plans that the client announced, in that order."""
-        return list(self._plans)
-
-    def proposals(self) -> Iterator[tuple[int, Proposal]]:
-        """The plans that were proposed, one at a time: when, in nanoseconds since 1970, and what."""
-        for entry in self._proposals:
-            message = self._decoded(entry)
-            if isinstance(message, Proposal):
-                yield entry.header.unix_ns, message
-
-    def close(self) -> None:
-        """Close the files."""
-        self._reader.close()
-        self._cache.clear()
-
-    def __enter__(self) -> RecordedSession:
-        """Use it in a `with` block."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close it."""
-        self.close()
+    def _frame(self, entry: Entry) -> RecordedFrame:
+        with self._reading:
+            head, tail = self._reader.read(entry)
+        header = FrameHeader.unpack(head, max_payload_bytes=len(tail))
+        return RecordedFrame(header, self._samples(header, tail), entry.header.unix_ns)
 
     def _samples(self, header: FrameHeader, payload: memoryview) -> npt.NDArray[np.generic]:
         channels = self.hello.channels
@@ -274,44 +255,39 @@ class RecordedSession:
             )
         return np.frombuffer(payload, dtype=channels[0].numpy_dtype).reshape(header.channels, header.points)
 
-    def _message(self, entry: Entry) -> Hello | None:
-        """Take in an entry that is not a frame; gives a HELLO back."""
-        if entry.kind is EntryKind.PLAN:
-            self._plans.setdefault(entry.seq, entry)  # a plan is entered under its id
-        elif entry.kind is EntryKind.PROPOSAL:
-            self._proposals.append(entry)
-        elif entry.kind is EntryKind.NOTE:
-            note = read_note(self._body(entry))
-            if note is not None:
-                self.models.append(note)
-        else:
-            match self._decoded(entry):
-                case Hello() as hello:
-                    return hello
-                case Executed() as executed:
-                    self.executed.append(executed)
-                case Enough() as enough:
-                    self.enough.append((entry.header.unix_ns, enough))
-                case Receipt() as receipt:
-                    self.receipt = receipt
-        return None
-
-    def _decoded(self, entry: Entry) -> object | None:
-        from_service = entry.kind in (EntryKind.PROPOSAL, EntryKind.ENOUGH, EntryKind.RECEIPT)
-        body = self._body(entry)
-        if not body:
-            return None
-        try:
-            return decode_service(body) if from_service else decode_client(body)
-        except (ProtocolError, InvalidInput) as error:
-            self.problems.add(f"{entry.kind.name.lower()} {entry.seq}: {error}")
-            return None
-
     def _body(self, entry: Entry) -> bytes:
-        """The body of an entry; empty where it is damaged."""
-        try:
+        with self._reading:
             head, tail = self._reader.read(entry)
-        except RecordingError as error:
-            self.problems.add(f"{entry.kind.name.lower()} {entry.seq}: {error}")
-            return b""
         return bytes(head) + bytes(tail)
+
+    def close(self) -> None:
+        """Close the files; a frame that is being read ahead is waited for."""
+        with self._reading:
+            self._reader.close()
+
+    def __enter__(self) -> RecordedSession:
+        """Use it in a `with` block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+
+def _ahead(
+    entries: Iterable[Entry], read: Callable[[Entry], RecordedFrame]
+) -> Iterator[tuple[Entry, Callable[[], RecordedFrame]]]:
+    """Each entry with what gives its frame; a large frame is being read while the one before it is worked on."""
+    with ThreadPoolExecutor(1, "read-ahead") as thread:
+        held: tuple[Entry, Future[RecordedFrame]] | None = None
+        for entry in entries:
+            coming = thread.submit(read, entry) if entry.header.tail_bytes >= _AHEAD_BYTES else None
+            if held is not None:
+                yield held[0], held[1].result
+                held = None
+            if coming is None:
+                yield entry, partial(read, entry)
+            else:
+                held = entry, coming
+        if held is not None:
+            yield held[0], held[1].result

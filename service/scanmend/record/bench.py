@@ -15,6 +15,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import xxhash
 
@@ -53,6 +54,24 @@ class RecordBench:
     def grouped_ratios(self) -> tuple[float, ...]:
         """Journal over the grouped loop, round by round."""
         return tuple(j / p for j, p in zip(self.journal_mb_per_s, self.grouped_mb_per_s, strict=True))
+
+    def figures(self) -> dict[str, Any]:
+        """The figures by name: medians of the rounds with their spread."""
+
+        def spread(values: tuple[float, ...]) -> dict[str, float]:
+            return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+        return {
+            "frame_bytes": self.frame_bytes,
+            "frames": self.frames,
+            "plain_mb_per_s": spread(self.plain_mb_per_s),
+            "grouped_mb_per_s": spread(self.grouped_mb_per_s),
+            "journal_mb_per_s": spread(self.journal_mb_per_s),
+            "ratio_to_plain": spread(self.ratios),
+            "ratio_to_grouped": spread(self.grouped_ratios),
+            "append_us": {"p50": self.append_us_p50, "p99": self.append_us_p99},
+            "durable_ms": {"p50": self.durable_ms_p50, "p99": self.durable_ms_p99},
+        }
 
     def summary(self) -> str:
         """The figures in a few lines: medians, with the least and the largest round."""

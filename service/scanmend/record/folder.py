@@ -12,6 +12,9 @@ from scanmend.errors import RecordingError, RecordingNotWritable
 from scanmend.record.disk import recording_error
 from scanmend.wire.messages import check_session_name
 
+RECEIPT_NAME = "receipt.json"
+"""The account of a session that has ended, beside its journal."""
+
 _SEGMENT_NAME = re.compile(r"journal-(\d{6,})\.smj", re.ASCII)
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -39,6 +42,7 @@ class SessionFolder:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        self._held_fd = -1
 
     @classmethod
     def make(cls, data_dir: Path, name: str) -> SessionFolder:
@@ -88,6 +92,41 @@ class SessionFolder:
                 mend="End that session first, or use another name.",
             ) from error
 
+    def hold(self) -> None:
+        """Keep the recording from being removed while it is read, until this folder is closed or this process dies.
+
+        It hinders neither a writer nor other readers. Before the session has ended there is nothing to hold: then
+        nobody removes it.
+
+        Raises:
+            RecordingError: It is just being removed.
+        """
+        if not self._lock_receipt(fcntl.LOCK_SH):
+            raise RecordingError("This recording is just being removed.", mend="Open the file that it was exported to.")
+
+    def keep_readers_out(self) -> bool:
+        """Let nobody `hold` the recording until this folder is closed; False where somebody does."""
+        return self._lock_receipt(fcntl.LOCK_EX)
+
+    def _lock_receipt(self, kind: int) -> bool:
+        self._let_go()
+        try:
+            self._held_fd = os.open(
+                RECEIPT_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.fd
+            )
+            fcntl.flock(self._held_fd, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._let_go()
+            return False
+        except OSError:  # no receipt, or a file system without locks
+            pass
+        return True
+
+    def _let_go(self) -> None:
+        if self._held_fd >= 0:
+            os.close(self._held_fd)
+            self._held_fd = -1
+
     def segments(self) -> list[int]:
         """The numbers of the segments, ascending."""
         found = (_SEGMENT_NAME.fullmatch(entry) for entry in os.listdir(self.fd))
@@ -112,7 +151,8 @@ class SessionFolder:
         os.unlink(segment_name(number), dir_fd=self.fd)
 
     def close(self) -> None:
-        """Close it, which gives the lock up; safe to call twice."""
+        """Close it, which gives the locks up; safe to call twice."""
+        self._let_go()
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1

@@ -81,6 +81,14 @@ class JournalReader:
         """How many entries are known."""
         return len(self._indexes)
 
+    def hold(self) -> None:
+        """Keep the recording from being removed until this reader is closed.
+
+        Raises:
+            RecordingError: It is just being removed.
+        """
+        self._folder.hold()
+
     def refresh(self) -> int:
         """Take in the entries that have become whole since the last time.
 

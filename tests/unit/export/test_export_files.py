@@ -15,8 +15,9 @@ import h5py
 import hdf5plugin
 import numpy as np
 import pytest
-from journals import Shot, hello_for, write_journal
 
+from journals import Shot, hello_for, write_journal
+from scanmend.bench.export import record_counts
 from scanmend.cli import main
 from scanmend.errors import ExportError, InvalidInput
 from scanmend.export import export_nexus
@@ -95,8 +96,11 @@ def test_an_export_that_is_interrupted_cleans_up(data_dir: Path, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", ["nexus", "tiff", "npz", "png", "csv"])
-@pytest.mark.parametrize("limit", [100, 3_000])
+@pytest.mark.parametrize(
+    ("kind", "limit"),
+    [(kind, limit) for kind in ("nexus", "tiff", "npz", "png", "csv") for limit in (100, 3_000)]
+    + [("zarr", 3_000), ("movie", 3_000)],
+)
 def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(
     data_dir: Path, tmp_path: Path, kind: str, limit: int
 ) -> None:
@@ -222,3 +226,28 @@ def test_the_command_says_what_it_wrote(
     check_whole(tmp_path / "one.nxs")
     assert main(["export", "one", "--data-dir", str(data_dir), "--model", "none", "--force"]) == 0
     assert "120 frames in 120 passes" in (said := capsys.readouterr().err) and "the session had not ended" in said
+
+
+PEAKS = """
+import re, sys
+from pathlib import Path
+from scanmend.export import export_nexus
+def peak_kb():
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+peaks = []
+for number, folder in enumerate(sys.argv[2:]):
+    export_nexus(Path(folder), Path(sys.argv[1], f"{number}.nxs"))
+    peaks.append(peak_kb())
+print(*peaks)
+"""
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_memory_does_not_grow_with_the_session(tmp_path: Path, mode: Mode) -> None:
+    """A session of 40 MB, after one of 4 MB over the same field, in one process."""
+    sessions = [record_counts(tmp_path / str(size), mode, 512, size)[0] for size in (4, 40)]
+    command = [sys.executable, "-c", PEAKS, str(tmp_path), *map(str, sessions)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    small_kb, large_kb = map(int, done.stdout.split())
+    assert large_kb - small_kb < 10_000

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import csv
+import html
+import io
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-from journals import Shot, hello_for, write_journal
 from PIL import Image
 
+from journals import Shot, hello_for, write_journal
 from scanmend import Restorer
 from scanmend.cli.restore import read_exposure
-from scanmend.errors import ExportError, RecordingError
+from scanmend.errors import ExportError, InvalidInput, RecordingError
 from scanmend.export import RecordedSession
+from scanmend.export.drawn import bar_length_nm, grey_levels, length_text
 from scanmend.export.model import model_loader
-from scanmend.export.pictures import (
-    Shown,
-    bar_length_nm,
-    exposure_of,
-    grey_levels,
-    length_text,
-    write_png,
-    write_tiff,
-)
+from scanmend.export.pictures import Shown, exposure_of, write_png, write_tiff
 from scanmend.export.samples import write_csv, write_npz
+from scanmend.export.snapshot import Picture, as_u16, png_bytes, tiff_bytes
 from scanmend.field import Channel, DetectorKind, Field
 from scanmend.plan import ScanPlan
 from scanmend.wire.messages import Mode
@@ -102,6 +99,77 @@ def test_a_restored_tiff_says_so(tmp_path: Path) -> None:
         wanted = Restorer.load("pushpull", threads=1).restore(exposure_of(session))
     np.testing.assert_allclose(tifffile.imread(tmp_path / "restored.tif"), wanted.image, rtol=1e-5)
     np.testing.assert_allclose(tifffile.imread(tmp_path / "sigma.tif"), wanted.sigma, rtol=1e-5)
+
+
+def test_a_tiff_in_16_bits_says_how_to_get_the_values_back(tmp_path: Path) -> None:
+    with adaptive(tmp_path) as session:
+        for shown in (Shown.DATA, Shown.RESTORED):
+            target = tmp_path / f"{shown}.tif"
+            write_tiff(session, target, shown, model_loader(1), "pushpull", bits=16, force=False)
+        exposure = exposure_of(session)
+        wanted = Restorer.load("pushpull", threads=1).restore(exposure).image
+    back = tifffile.imread(tmp_path / "restored.tif")
+    assert back.dtype == np.uint16 and (back.min(), back.max()) == (1, 65535)
+    told = ElementTree.tostring(ome(tmp_path / "restored.tif"), encoding="unicode")
+    assert "estimate, not data" in told
+    scale = re.search(r"value = (\S+) \+ (\S+) × \(sample − 1\)", html.unescape(told))
+    assert scale is not None
+    values = float(scale[1]) + float(scale[2]) * (back.astype(np.float64) - 1)
+    np.testing.assert_allclose(values, wanted, atol=float(np.ptp(wanted)) / 65534)
+    data = tifffile.imread(tmp_path / "data.tif")
+    np.testing.assert_array_equal(data == 0, exposure.visits == 0)
+    assert ome(tmp_path / "data.tif").find(".//ome:Pixels", NAMES).get("PhysicalSizeX") == "0.5"
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted", "words"),
+    [
+        ([[0.0, 3.0]], [[0, 3]], ""),
+        ([[7, 65535]], [[7, 65535]], ""),
+        ([[np.nan, np.nan]], [[0, 0]], "; nothing was sampled"),
+        ([[np.nan, 5.0]], [[0, 1]], "; value = 5 + 1 × (sample − 1); 0: not sampled"),
+        ([[-1.0, 65533.0]], [[1, 65535]], "; value = -1 + 1 × (sample − 1)"),
+    ],
+)
+def test_counts_stay_counts_in_16_bits(values: list, wanted: list, words: str) -> None:
+    made, said = as_u16(np.asarray(values))
+    np.testing.assert_array_equal(made, wanted)
+    assert (made.dtype, said) == (np.uint16, words)
+
+
+def test_passes_are_written_in_the_bits_that_are_asked_for(tmp_path: Path) -> None:
+    session, passes = movie(tmp_path)
+    with session:
+        write_tiff(session, tmp_path / "16.tif", Shown.DATA, None, None, bits=16, force=False)
+        write_tiff(session, tmp_path / "32.tif", Shown.DATA, None, None, bits=32, force=False)
+    assert tifffile.imread(tmp_path / "16.tif").dtype == np.uint16
+    back = tifffile.imread(tmp_path / "32.tif")
+    assert back.dtype == np.float32
+    np.testing.assert_array_equal(back, passes)
+
+
+def test_passes_that_do_not_fit_into_16_bits_are_refused(tmp_path: Path) -> None:
+    hello = hello_for(SHAPE, Mode.FRAMES, [Channel(name="SE", dtype="float32")])
+    folder = write_journal(tmp_path, hello, {0: RASTER}, [Shot(np.ones(RASTER.points))])
+    with RecordedSession(folder) as session, pytest.raises(InvalidInput, match="does not fit into 16 bits"):
+        write_tiff(session, tmp_path / "one.tif", Shown.DATA, None, None, bits=16, force=False)
+    assert not (tmp_path / "one.tif").exists()
+
+
+def test_a_picture_in_memory_becomes_the_same_files(tmp_path: Path) -> None:
+    values = np.linspace(0, 10, 48 * 64, dtype=np.float32).reshape(48, 64)
+    shot = Picture(
+        values=values, pixel_size_nm=0.5, title="live", words="SE, restored by x — estimate, not data", channel="SE"
+    )
+    with Image.open(io.BytesIO(png_bytes(shot))) as png:
+        assert png.text["Description"] == "live: SE, restored by x — estimate, not data"
+        assert (np.asarray(png)[48 * 8 :] == 255).any()
+        np.testing.assert_array_equal(np.asarray(png)[: 48 * 8 : 8, ::8], grey_levels(values))
+    with tifffile.TiffFile(io.BytesIO(tiff_bytes(shot))) as tiff:
+        np.testing.assert_array_equal(tiff.asarray(), values)
+        assert 'PhysicalSizeX="0.5"' in tiff.ome_metadata
+    with tifffile.TiffFile(io.BytesIO(tiff_bytes(shot, bits=16))) as tiff:
+        assert tiff.asarray().dtype == np.uint16
 
 
 def test_a_png_shows_the_picture_its_scale_and_what_it_is(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scanmend.bench.record import FramePath
 from scanmend.errors import RecordingFull
 from scanmend.record import JournalSettings
 from scanmend.record.bench import bench_record
@@ -25,3 +26,13 @@ def test_a_full_disk_leaves_nothing_either(tmp_path: Path):
     with pytest.raises(RecordingFull):
         bench_record(tmp_path, rounds=1, frames=1, settings=JournalSettings(planned_bytes=2**60))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_ways_of_frames_are_compared_turn_by_turn():
+    without = ((1.0,) * 99 + (2.0,), (1.0,) * 100)
+    recorded = ((1.0,) * 99 + (4.0,), (3.0,) * 100)
+    path = FramePath("identity", 512, without, recorded)
+    assert path.ratios == pytest.approx((1.03 / 1.01, 3.0))
+    found = path.summary()
+    assert found["without_ms"]["p50"] == 1.0 and found["recorded_ms"]["p50"] == 2.0
+    assert found["p99_ratio"] == pytest.approx({"median": (1.03 / 1.01 + 3) / 2, "min": 1.03 / 1.01, "max": 3.0})
