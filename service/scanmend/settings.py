@@ -13,10 +13,12 @@ from scanmend.wire.header import FRAME_HEADER_BYTES
 
 MIB = 1 << 20
 LOOPBACK = "127.0.0.1"
+EXPORTS = "exports"
+"""Folder in the data folder to which sessions are exported by themselves."""
 
 
 class Settings(BaseSettings):
-    """Every setting, frozen; the three processes read the same file."""
+    """Every setting, frozen; all processes read the same file."""
 
     model_config = SettingsConfigDict(env_prefix="SCANMEND_", frozen=True, extra="forbid")
 
@@ -51,14 +53,28 @@ class Settings(BaseSettings):
     """Size of a journal segment."""
     free_bytes: Annotated[int, Setting(ge=0)] = 256 * MIB
     """No recording is begun with less room than this on its disk."""
+    export_when_ended: bool = True
+    """Whether a recorded session is exported as one `.nxs` file by itself when it has ended."""
+    export_compression: Literal["blosc", "gzip", "none"] = "blosc"
+    """How such a file is packed: blosc is fast and needs hdf5plugin to read; gzip is slow and read by everything."""
+    exports_dir: Path | None = None
+    """Folder of these files; None for `exports` in the data folder."""
+    export_share: Annotated[float, Setting(ge=0, le=1)] = 0.25
+    """Share of the time that an export may work in while sessions record heavily; 0 waits until they do not."""
+    keeper_nice: Annotated[int, Setting(ge=0, le=19)] = 19
+    """Priority of exports on the processor, as `nice` has it: 19 comes last, 0 is that of everything else."""
     retention_bytes: Annotated[int | None, Setting(ge=0)] = None
-    """Room that all recordings may take before `scanmend sessions prune` removes the oldest; None for no limit."""
+    """Room that all recordings may take before the oldest are removed; None for no limit."""
     retention_days: Annotated[float | None, Setting(ge=0)] = None
-    """Age in days from which `scanmend sessions prune` removes a recording; None for no limit."""
+    """Age in days from which a recording is removed; None for no limit."""
+    retention_unexported: bool = False
+    """Whether recordings that were never exported may be removed as well: nothing of them is left then."""
     detach_s: Annotated[float, Setting(gt=0)] = 2.0
     """Silence after which a client counts as detached."""
     abandon_s: Annotated[float, Setting(gt=0)] = 600.0
     """Silence after which a detached session is ended and its receipt written."""
+    approval_s: Annotated[float, Setting(gt=0)] = 600.0
+    """How long a proposal awaits an operator's approval; then the loop of its session ends."""
     engine_timeout_s: Annotated[float, Setting(gt=0)] = 10.0
     """A restoration that takes longer counts as hung: frames pass through, and the engine is started again."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -78,6 +94,11 @@ class Settings(BaseSettings):
                 "use 127.0.0.1, and an SSH tunnel from other machines"
             )
         return LOOPBACK if host == "localhost" else host
+
+    @property
+    def exports_folder(self) -> Path:
+        """Where sessions are exported to by themselves."""
+        return self.data_dir / EXPORTS if self.exports_dir is None else self.exports_dir
 
     @property
     def max_part_bytes(self) -> int:

@@ -1,10 +1,12 @@
-"""Starts acquire, engine and web, starts a dead one again, and brings them all to a clean end.
+"""Starts acquire, engine, web and keeper, starts a dead one again, and brings them all to a clean end.
 
 ::
 
     starting ──all beat──▶ running ──SIGTERM, SIGINT──▶ draining ──all ended──▶ stopped
                               │ a sixth death within 60 s, or a fault of the settings
                               └──────────────────────▶ failed
+
+The keeper takes no part in this: the service is ready without it, and goes on when it cannot be kept alive.
 """
 
 from __future__ import annotations
@@ -13,15 +15,13 @@ import json
 import logging
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections import deque
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 
+from scanmend.child import Child
 from scanmend.errors import ConfigurationError
 from scanmend.ipc import HeartbeatBoard, RunDir, remove_stale_run_dirs
 from scanmend.settings import Settings
@@ -37,6 +37,13 @@ STUCK_S = 10.0
 
 FIRST_BEAT_S = 60.0
 """A new process has this long until its first beat: a model may take a while to load."""
+
+PATIENT_STUCK_S = 120.0
+PATIENT_FIRST_BEAT_S = 300.0
+"""The same two for a process that lets all others go first, and may get no turn for a while."""
+
+REST_S = 60.0
+"""Such a process that has died too often is left alone for so long, and then tried again."""
 
 DRAIN_S = 9.5
 """After SIGTERM, acquire has this long to write the receipts."""
@@ -57,42 +64,6 @@ class ServiceState(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(slots=True)
-class Child:
-    """One of the three processes."""
-
-    name: str
-    command: list[str]
-    process: subprocess.Popen[bytes] | None = None
-    started_mono_s: float = 0.0
-    restarts: int = 0
-    deaths_mono_s: deque[float] = field(default_factory=deque)
-
-    def start(self) -> None:
-        """Start it."""
-        self.process = subprocess.Popen(
-            self.command,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the supervisor, which drains them in order
-        )
-        self.started_mono_s = time.monotonic()
-
-    @property
-    def exit_code(self) -> int | None:
-        """How it ended; None while it runs."""
-        return self.process.poll() if self.process is not None else None
-
-    @property
-    def running(self) -> bool:
-        """Whether it runs."""
-        return self.process is not None and self.process.poll() is None
-
-    def signal(self, number: int) -> None:
-        """Send it a signal, if it runs."""
-        if self.process is not None and self.running:
-            self.process.send_signal(number)
-
-
 class Supervisor:
     """Runs the service: `startup`, `turn` again and again, `shutdown`.
 
@@ -100,7 +71,8 @@ class Supervisor:
         settings: Of all processes.
     """
 
-    NAMES = ("acquire", "engine", "web")
+    NAMES = ("acquire", "engine", "web", "keeper")
+    VITAL = ("acquire", "engine", "web")
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -136,7 +108,7 @@ class Supervisor:
         settings_path.write_text(self.settings.model_dump_json())
         for name in self.NAMES:
             command = [sys.executable, "-m", f"scanmend.{name}", str(settings_path), str(self.run_dir)]
-            self.children[name] = Child(name, command)
+            self.children[name] = Child(name, command, vital=name in self.VITAL)
             self.children[name].start()
         self._note()
 
@@ -160,9 +132,9 @@ class Supervisor:
 
     @property
     def ready(self) -> bool:
-        """Whether each process has beaten, and acquire and web can be reached."""
+        """Whether each process but the keeper has beaten, and acquire and web can be reached."""
         board = self._board
-        if board is None or any(board.age_s(name) == float("inf") for name in self.NAMES):
+        if board is None or any(board.age_s(name) == float("inf") for name in self.VITAL):
             return False
         return (self.run_dir / "acquire.address").exists() and (self.run_dir / "web.json").exists()
 
@@ -190,21 +162,32 @@ class Supervisor:
         if child.running:
             age = board.age_s(child.name)
             alive_s = time.monotonic() - child.started_mono_s
-            silent = alive_s > FIRST_BEAT_S if age == float("inf") else age > STUCK_S and alive_s > STUCK_S
+            first_s, stuck_s = (FIRST_BEAT_S, STUCK_S) if child.vital else (PATIENT_FIRST_BEAT_S, PATIENT_STUCK_S)
+            silent = alive_s > first_s if age == float("inf") else age > stuck_s and alive_s > stuck_s
             if silent:
                 log.error("%s has not been heard for %.0f s and is ended", child.name, min(age, alive_s))
                 child.signal(signal.SIGKILL)
             return
         code = child.exit_code
-        if code == EXIT_CONFIGURATION:
+        if code == EXIT_CONFIGURATION and child.vital:
             self._fail(f"{child.name} cannot start with these settings; its message is above.")
             return
         if self.state is ServiceState.FAILED:
             return
         now = time.monotonic()
+        if child.rests_until_mono_s:
+            if now < child.rests_until_mono_s:
+                return
+            child.rests_until_mono_s = 0.0
+            child.deaths_mono_s.clear()
         child.deaths_mono_s.append(now)
         while child.deaths_mono_s[0] < now - RESTART_WINDOW_S:
             child.deaths_mono_s.popleft()
+        if len(child.deaths_mono_s) > MAX_RESTARTS and not child.vital:
+            log.error("%s ended with code %s, too often, and is left alone for %.0f s", child.name, code, REST_S)
+            child.rests_until_mono_s = now + REST_S
+            self._note()
+            return
         if len(child.deaths_mono_s) > MAX_RESTARTS:
             self._fail(f"{child.name} died {len(child.deaths_mono_s)} times within {RESTART_WINDOW_S:.0f} s.")
             return
@@ -230,10 +213,13 @@ class Supervisor:
         if not failed:
             self.state = ServiceState.DRAINING
             self._note()
+        if "keeper" in self.children:
+            self.children["keeper"].signal(signal.SIGTERM)  # its export must not compete with what acquire has to write
         clean = self._end("acquire", DRAIN_S)
         clean = self._end("engine", 2.0) and clean
         clean = self._end("web", 2.0) and clean
-        configuration = any(child.exit_code == EXIT_CONFIGURATION for child in self.children.values())
+        self._end("keeper", 2.0)  # killed, it leaves nothing half done
+        configuration = any(child.vital and child.exit_code == EXIT_CONFIGURATION for child in self.children.values())
         if self._board is not None:
             self._board.close()
         if self._run_dir is not None:
@@ -270,6 +256,7 @@ class Supervisor:
                     "pid": child.process.pid if child.process is not None else 0,
                     "running": child.running,
                     "restarts": child.restarts,
+                    "rests": child.rests_until_mono_s > 0,
                 }
                 for child in self.children.values()
             },

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import math
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import msgspec
 
 from scanmend.cli import EXIT_FAILED, EXIT_UNBALANCED
 from scanmend.cli.accounts import ProgressLine
+from scanmend.cli.as_child import add_option, as_child
 from scanmend.cli.serve import settings_from
 from scanmend.logs import set_up_logging
 from scanmend.sessions.folders import find_session
@@ -26,6 +28,8 @@ from scanmend.sessions.words import count_text
 HELP = "Send a recording through a service again, frame by frame, and compare what it recorded."
 
 WIDTH = 24
+NICE = 10
+"""How far a replay that the page started gives way to the service that it sends to."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,8 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="of the own service: threads of a runtime; 1 for equal results")
     parser.add_argument("--tune-s", type=float, help="of the own service: seconds for the choice among runtimes")
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
+    add_option(parser)
 
 
+@as_child(NICE, signal.SIGINT)  # as Ctrl-C: the session is ended in order
 def run(arguments: argparse.Namespace) -> int:
     """Replay, and print the receipt and the comparison."""
     settings = settings_from(argparse.Namespace(data_dir=arguments.data_dir))
@@ -83,6 +89,7 @@ def _service(arguments: argparse.Namespace, data_dir: Path, name: str) -> Iterat
             http_port=0,
             threads=arguments.threads,
             tune_s=arguments.tune_s,
+            no_export=True,  # the recording moves away when the service ends
             log_level="warning",
         )
         with OwnService(settings_from(own)) as service:

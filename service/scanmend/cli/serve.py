@@ -28,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="threads of a runtime; 0 lets the tune choose")
     parser.add_argument("--tune-s", type=float, help="seconds for the choice among runtimes at start")
     parser.add_argument("--no-recording", action="store_true", help="refuse to record")
+    parser.add_argument("--no-export", action="store_true", help="do not export sessions when they have ended")
+    parser.add_argument("--exports-dir", type=Path, help="folder for exports (exports in the data folder)")
     parser.add_argument("--json", action="store_true", help="when ready, print one line of JSON on standard output")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"))
 
@@ -38,10 +40,12 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     Raises:
         ConfigurationError: A value that a setting cannot have.
     """
-    names = ("port", "http_port", "data_dir", "model", "threads", "tune_s", "log_level")
+    names = ("port", "http_port", "data_dir", "model", "threads", "tune_s", "exports_dir", "log_level")
     given = {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
     if getattr(arguments, "no_recording", False):
         given["allow_recording"] = False
+    if getattr(arguments, "no_export", False):
+        given["export_when_ended"] = False
     try:
         return Settings(**given)
     except ValidationError as error:

@@ -24,13 +24,14 @@ from scanmend.sessions import (
     SessionSummary,
     add_note,
     change_tags,
-    close_session,
     find_session,
     note_export,
     prune,
+    removals,
 )
+from scanmend.sessions.recovery import close_session
 from scanmend.sessions.survey import read_receipt
-from scanmend.sessions.words import count_text, parse_size_bytes, parse_span, parse_time_ns
+from scanmend.sessions.words import count_text, parse_size_bytes, parse_span, parse_time_ns, size_text, time_text
 from scanmend.settings import Settings
 
 HELP = "List the recorded sessions, show and tag them, close one that was cut off, make room."
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the words; without one, sessions are listed."""
     _everywhere(parser, default=None)
     _filters(parser, hide=False)
-    words = parser.add_subparsers(dest="word", metavar="list|show|tag|note|exported|close|prune|rebuild")
+    words = parser.add_subparsers(dest="word", metavar="list|show|tag|note|exported|close|prune|removed|rebuild")
     listing = words.add_parser("list", help="a line a session, the newest first, with what it misses")
     _filters(listing, hide=True)
     show = words.add_parser("show", help="everything about one session, and its receipt")
@@ -55,13 +56,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     exported.add_argument("file", type=Path)
     close = words.add_parser("close", help="give a session that was cut off its receipt")
     close.add_argument("name")
+    close.add_argument(
+        "--beside-service", action="store_true", help="although a service runs: one that does not hold the session"
+    )
     room = words.add_parser("prune", help="remove the oldest exported sessions; never one that is tagged keep")
     room.add_argument("--bytes", dest="most_bytes", metavar="SIZE", help="room that all may take, such as 100GB")
     room.add_argument("--days", dest="most_days", type=float, help="age from which a session may go")
     room.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     room.add_argument("--even-unexported", action="store_true", help="also those that were not exported")
+    gone = words.add_parser("removed", help="what was removed to make room, when, why, and where its export is")
     rebuild = words.add_parser("rebuild", help="read every recording again, and make the catalogue anew")
-    for part in (listing, show, tag, note, exported, close, room, rebuild):
+    for part in (listing, show, tag, note, exported, close, room, gone, rebuild):
         _everywhere(part, default=argparse.SUPPRESS)
     tag.add_argument("name")
     tag.add_argument("changes", nargs=argparse.REMAINDER, metavar="+TAG|-TAG")
@@ -106,6 +111,8 @@ def run(arguments: argparse.Namespace) -> int:
             return _close(settings, arguments)
         case "prune":
             return _prune(settings, arguments)
+        case "removed":
+            return _removed(settings, arguments)
         case word:
             return _list(settings, arguments, rebuild=word == "rebuild" or arguments.rebuild)
 
@@ -214,7 +221,7 @@ def _tag(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _close(settings: Settings, arguments: argparse.Namespace) -> int:
-    receipt = close_session(settings, arguments.name)
+    receipt = close_session(settings, arguments.name, beside_service=arguments.beside_service)
     kept = f"{receipt.durable} of {count_text(receipt.count, 'frame')}"
     return _say(settings, arguments, f"{arguments.name} is closed with {kept}, {receipt.gaps} missing.")
 
@@ -241,6 +248,20 @@ def _prune(settings: Settings, arguments: argparse.Namespace) -> int:
     else:
         print(pruned(report, dry_run=arguments.dry_run))
     return EXIT_FAILED if report.failed else 0
+
+
+def _removed(settings: Settings, arguments: argparse.Namespace) -> int:
+    found = removals(settings.data_dir)
+    if arguments.json:
+        print(json.dumps({"removed": msgspec.to_builtins(found)}, ensure_ascii=False))
+        return 0
+    for each in found:
+        frames, size = count_text(each.frames, "frame"), size_text(each.size_bytes)
+        print(f"{time_text(each.unix_ns)}  {each.name}, {frames}, {size}: {each.why} By the {each.by}.")
+        for path in each.exports:
+            print(f"    {path}{'' if Path(path).is_file() else ' (not there any more)'}")
+    print(f"{count_text(len(found), 'recording')} removed", file=sys.stderr)
+    return 0
 
 
 def _say(settings: Settings, arguments: argparse.Namespace, text: str) -> int:

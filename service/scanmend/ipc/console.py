@@ -39,28 +39,83 @@ class AskPicture(_Console, frozen=True, kw_only=True):
     newer_than: int = 0
 
 
-class AskCommand(_Console, frozen=True, kw_only=True):
-    """Pass an operator's word on to the microscope."""
+class AskDose(_Console, frozen=True, kw_only=True):
+    """The dose of each pixel of a session so far.
+
+    Answered by `MapFile`, or by `Refused` with the code `nothing_new` where no engine can tell just now.
+    """
 
     ask: int
     session: str
-    action: Literal["stop", "abort"]
+
+
+class AskProposal(_Console, frozen=True, kw_only=True):
+    """The plan of a session's open proposal; answered by `ProposalPlan` and the plan as a second part."""
+
+    ask: int
+    session: str
+
+
+Action = Literal["start", "stop", "abort", "accept", "decline", "rescan", "record"]
+
+RefusedCode = Literal[
+    "no_session",
+    "ended",
+    "detached",
+    "nothing_new",
+    "not_waiting",
+    "no_proposal",
+    "not_asked",
+    "over_budget",
+    "terms",
+    "recording",
+    "recording_already",
+]
+
+
+class AskCommand(_Console, frozen=True, kw_only=True):
+    """An operator's word: to the microscope, or to the session itself."""
+
+    ask: int
+    session: str
+    action: Action
     by: str
+    proposal_id: int = 0
+    """Of `accept` and `decline`: which proposal was looked at."""
+    policy: str | None = None
+    """Of `rescan`: the policy from now on; None leaves it, as with the next two."""
+    budget_e_per_nm2: float | None = None
+    approval: Literal["microscope", "operator"] | None = None
 
 
 class Refused(_Console, frozen=True, kw_only=True):
     """The question cannot be answered."""
 
     ask: int
-    code: Literal["no_session", "ended", "detached", "nothing_new"]
+    code: RefusedCode
     reason: str
     mend: str = ""
 
 
 class Obeyed(_Console, frozen=True, kw_only=True):
-    """The command was sent to the microscope."""
+    """The command was sent to the microscope, or carried out."""
 
     ask: int
+
+
+class MapFile(_Console, frozen=True, kw_only=True):
+    """A number for each pixel, in a file."""
+
+    ask: int
+    path: str
+    """In the run directory: float32 `(ny, nx)` in e/nm²; to be read and deleted by who asked."""
+
+
+class ProposalPlan(_Console, frozen=True, kw_only=True):
+    """What the part after it is: the msgpack of a `ScanPlan`."""
+
+    ask: int
+    proposal_id: int
 
 
 class PictureInfo(_Console, frozen=True, kw_only=True):
@@ -120,8 +175,9 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A session, as acquire sees it."""
 
     hello: Hello
-    state: Literal["open", "detached", "ending", "ended"]
-    """detached: the client has not been heard for two seconds and may come back."""
+    state: Literal["waiting", "open", "detached", "ending", "ended"]
+    """waiting: for an operator to start it. detached: the client has not been heard for two seconds and may come
+    back."""
     opened_unix_ns: int
     account: Receipt
     """The account so far; final once the session has ended."""
@@ -145,6 +201,10 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The open proposal, without its plan."""
     enough: str
     """Why no plan follows the last pass, in words; empty where that was not said."""
+    policy: str | None = None
+    """The rescan policy in force, whatever HELLO says; the budget in force is the account's."""
+    approval: Literal["microscope", "operator"] = "microscope"
+    """Who decides on proposals from the next one on."""
 
 
 class Status(_Console, frozen=True, kw_only=True):
@@ -168,8 +228,8 @@ class Status(_Console, frozen=True, kw_only=True):
     """Messages that belong to no session, by `NackCode`."""
 
 
-ToAcquire = AskStatus | AskPicture | AskCommand
-FromAcquire = Refused | Obeyed | PictureInfo | Status
+ToAcquire = AskStatus | AskPicture | AskDose | AskProposal | AskCommand
+FromAcquire = Refused | Obeyed | PictureInfo | MapFile | ProposalPlan | Status
 
 _encoder = msgspec.msgpack.Encoder()
 _to_acquire = msgspec.msgpack.Decoder(ToAcquire)

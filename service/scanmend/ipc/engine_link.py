@@ -15,6 +15,9 @@ from scanmend.errors import MalformedMessage
 from scanmend.wire.header import PassReason
 from scanmend.wire.messages import Enough, Executed, Hello, Proposal
 
+VALID_NS = 60_000_000_000
+"""How long the microscope may take up a proposal."""
+
 INLINE_BYTES = 32 * 1024
 """Largest plan or proposal that goes inside a doorbell message."""
 
@@ -35,6 +38,7 @@ class OpenSession(_Link, frozen=True, kw_only=True):
     """acquire → engine: a session is open; sent again for each open one when an engine connects."""
 
     hello: Hello
+    """As the client said it, but with the rescan policy and the dose budget that hold now."""
     frames_in: RingInfo
     """Slots with samples, as they came."""
     pictures_out: RingInfo
@@ -74,6 +78,29 @@ class Work(_Link, frozen=True, kw_only=True):
     slot_out: int
     live: bool = False
     """Whether somebody watches, so that the raw picture is wanted too."""
+
+
+class TermsNotice(_Link, frozen=True, kw_only=True):
+    """acquire → engine: an operator has changed what holds from the next proposal on."""
+
+    session_id: int
+    policy: str
+    budget_e_per_nm2: float | None
+
+
+class ProposalTerm(_Link, frozen=True, kw_only=True):
+    """acquire → engine: until when a proposal stays open, where that is not what the engine said."""
+
+    session_id: int
+    proposal_id: int
+    expires_unix_ns: int
+
+
+class AskDose(_Link, frozen=True, kw_only=True):
+    """acquire → engine: somebody looks at the dose of each pixel; answered with `DoseMade`."""
+
+    session_id: int
+    ask: int
 
 
 class ExecutedNotice(_Link, frozen=True, kw_only=True):
@@ -168,6 +195,15 @@ class EnoughSaid(_Link, frozen=True, kw_only=True):
     enough: Enough
 
 
+class DoseMade(_Link, frozen=True, kw_only=True):
+    """engine → acquire: the dose of each pixel so far."""
+
+    session_id: int
+    ask: int
+    path: str
+    """A file with float32 `(ny, nx)` in e/nm², to be read and deleted; empty where there is none."""
+
+
 class SessionSummary(_Link, frozen=True, kw_only=True):
     """engine → acquire: the session is closed here."""
 
@@ -184,8 +220,8 @@ class EngineProblem(_Link, frozen=True, kw_only=True):
     session_id: int = 0
 
 
-ToEngine = OpenSession | PlanNotice | Work | ExecutedNotice | CloseSession
-FromEngine = EngineReady | Done | ProposalMade | EnoughSaid | SessionSummary | EngineProblem
+ToEngine = OpenSession | PlanNotice | Work | ExecutedNotice | TermsNotice | ProposalTerm | AskDose | CloseSession
+FromEngine = EngineReady | Done | ProposalMade | EnoughSaid | DoseMade | SessionSummary | EngineProblem
 
 _encoder = msgspec.msgpack.Encoder()
 _to_engine = msgspec.msgpack.Decoder(ToEngine)

@@ -1,4 +1,8 @@
-"""Recorded sessions: finding, describing, closing, replaying and pruning them. `docs/sessions.md` is the guide."""
+"""Recorded sessions: finding, describing, closing, replaying and pruning them. `docs/sessions.md` is the guide.
+
+Closing (`recovery`), replaying (`replay`) and a service of one's own (`own_service`) stand on the processes of the
+service and are imported by their own names, so that a process may import the rest.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from scanmend.sessions.about import KEEP, About, Note, add_note, change_tags, no
 from scanmend.sessions.catalogue import Catalogue
 from scanmend.sessions.folders import find_session, services_on, session_folders
 from scanmend.sessions.query import Query
-from scanmend.sessions.recovery import close_session
+from scanmend.sessions.removals import Removal, removals
 from scanmend.sessions.retention import Limits, Pruned, PruneReport, choose, prune
 from scanmend.sessions.summary import SessionState, SessionSummary
 
@@ -19,16 +23,17 @@ __all__ = [
     "PruneReport",
     "Pruned",
     "Query",
+    "Removal",
     "SessionState",
     "SessionSummary",
     "add_note",
     "change_tags",
     "choose",
-    "close_session",
     "find_session",
     "note_export",
     "prune",
     "read_about",
+    "removals",
     "services_on",
     "session_folders",
 ]

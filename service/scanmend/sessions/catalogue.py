@@ -12,7 +12,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -64,8 +64,11 @@ class Catalogue:
         """How many sessions the last refresh had to read."""
         self._db = self._open(rebuild=rebuild)
 
-    def refresh(self) -> list[SessionSummary]:
+    def refresh(self, beat: Callable[[], None] = lambda: None) -> list[SessionSummary]:
         """Bring the table up to date, and give every session, the one that began last first.
+
+        Args:
+            beat: Called before each session; what it raises ends the refreshing, and nothing is stored.
 
         Raises:
             RecordingError: The data folder cannot be read.
@@ -75,6 +78,7 @@ class Catalogue:
         rows: dict[str, tuple[SessionSummary, str, int, bytes]] = {}
         changed: list[str] = []
         for path in session_folders(self.data_dir):
+            beat()
             try:
                 outside = look(path, beside)
                 row = known.get(path.name)

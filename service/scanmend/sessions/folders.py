@@ -41,7 +41,7 @@ def session_folders(data_dir: Path) -> list[Path]:
         raise RecordingError(
             f"The recordings in {data_dir} cannot be read: {error.strerror}.", mend="Run this as the service's user."
         ) from error
-    return [data_dir / SESSIONS / name for name in sorted(names) if _may_be_session(name)]
+    return [data_dir / SESSIONS / name for name in sorted(names) if may_be_session(name)]
 
 
 def find_session(data_dir: Path, name: str) -> Path:
@@ -133,7 +133,8 @@ def _no_folder(data_dir: Path) -> RecordingError:
     )
 
 
-def _may_be_session(name: str) -> bool:
+def may_be_session(name: str) -> bool:
+    """Whether a session's folder can have this name."""
     try:
         check_session_name(name)
     except InvalidInput:

@@ -48,7 +48,12 @@ class Recording:
         self.hello: Hello = hello
         self.unreadable = 0
         self._reader = JournalReader(path)
-        self.shots = self._frames()
+        try:
+            self._reader.hold()
+            self.shots = self._frames()
+        except BaseException:
+            self._reader.close()
+            raise
         if not self.shots:
             self.close()
             raise RecordingError(f"Session {path.name} has no frames.", mend="Choose another; see `scanmend sessions`.")

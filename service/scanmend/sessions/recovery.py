@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 from scanmend.acquire.closing import account
-from scanmend.acquire.recordings import Resumed, resume, write_receipt
+from scanmend.acquire.recordings import Resumed, resume
 from scanmend.acquire.session import EndAsked
 from scanmend.errors import DamagedRecording, InvalidInput, PlanError, ProtocolError, RecordingError
-from scanmend.record import EntryKind, JournalReader, SessionFolder
+from scanmend.record import EntryKind, JournalReader, SessionFolder, write_receipt
 from scanmend.rescan.dose import DoseLedger
 from scanmend.sessions.folders import alone, find_session, services_on
 from scanmend.sessions.survey import read_receipt
@@ -29,7 +29,7 @@ SEGMENT_BYTES = 1 << 20
 """The receipt is all that is written, so that it fits on a disk that is nearly full."""
 
 
-def close_session(settings: Settings, name: str) -> Receipt:
+def close_session(settings: Settings, name: str, *, beside_service: bool = False) -> Receipt:
     """Give a session that was cut off its receipt, with the frames that it has.
 
     The journal is read from end to end, its torn tail is cut off, and the receipt goes behind it and beside it, as at
@@ -39,6 +39,8 @@ def close_session(settings: Settings, name: str) -> Receipt:
     Args:
         settings: Those of the service; its data folder.
         name: The session.
+        beside_service: Whether a running service does not matter: it listens already, and what it does not hold it
+            does not take up any more. What it holds is locked, and stays as it is.
 
     Raises:
         InvalidInput: No such session, or it has its receipt.
@@ -47,7 +49,7 @@ def close_session(settings: Settings, name: str) -> Receipt:
     """
     path = find_session(settings.data_dir, name)
     pids = services_on(settings.data_dir)
-    if pids:
+    if pids and not beside_service:
         raise RecordingError(
             f"A service (process {pids[0]}) runs on {settings.data_dir} and looks after its sessions.",
             mend="Wait until it ends the session by itself (abandon_s, 10 minutes), or stop it first.",

@@ -12,14 +12,16 @@ import logging
 import os
 import secrets
 import shutil
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from scanmend.acquire.recordings import RECEIPT_NAME
 from scanmend.errors import InvalidInput, RecordingError, RecordingNotWritable
-from scanmend.record import SessionFolder
+from scanmend.record import RECEIPT_NAME, SessionFolder
 from scanmend.sessions.catalogue import Catalogue
 from scanmend.sessions.folders import SESSIONS, alone
+from scanmend.sessions.removals import note_removal, note_stayed
 from scanmend.sessions.summary import SessionState, SessionSummary
 from scanmend.sessions.survey import EXPORT_SUFFIX
 
@@ -28,6 +30,7 @@ log = logging.getLogger(__name__)
 TRASH = ".trash-"
 DAY_NS = 86_400_000_000_000
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+IN_USE = "it is being read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +76,16 @@ class PruneReport:
     """Room that all recordings take now, or would take."""
 
 
-def why_spared(session: SessionSummary, *, even_unexported: bool) -> str:
-    """Why a session may not be removed; empty where it may."""
+def why_spared(session: SessionSummary, *, even_unexported: bool, busy: frozenset[str] = frozenset()) -> str:
+    """Why a session may not be removed; empty where it may.
+
+    Args:
+        session: The session.
+        even_unexported: Whether it may go without an exported file.
+        busy: Sessions that the caller itself is reading.
+    """
+    if session.name in busy:
+        return IN_USE
     if session.state is SessionState.OPEN:
         return "it is being written"
     if not session.ended:
@@ -83,13 +94,18 @@ def why_spared(session: SessionSummary, *, even_unexported: bool) -> str:
         return "it is damaged, and somebody should look at it"
     if session.kept:
         return "it is tagged keep"
-    if not even_unexported and not any(_is_export(Path(path)) for path in session.exports):
+    if not even_unexported and not any(_is_export(Path(path), session) for path in session.exports):
         return "it was not exported"
     return ""
 
 
 def choose(
-    sessions: list[SessionSummary], limits: Limits, now_unix_ns: int, *, even_unexported: bool = False
+    sessions: list[SessionSummary],
+    limits: Limits,
+    now_unix_ns: int,
+    *,
+    even_unexported: bool = False,
+    busy: frozenset[str] = frozenset(),
 ) -> tuple[list[Pruned], list[tuple[str, str]]]:
     """Say what would be removed, oldest end first, and what is spared although a limit asks for it.
 
@@ -98,6 +114,7 @@ def choose(
         limits: What is kept.
         now_unix_ns: The present time.
         even_unexported: Whether sessions without an exported file may go.
+        busy: Sessions that the caller itself is reading.
     """
     ordered = sorted(sessions, key=lambda s: (s.end_unix_ns or s.last_unix_ns or 0, s.name))
     left = sum(session.size_bytes for session in sessions)
@@ -107,7 +124,7 @@ def choose(
         old = limits.most_days is not None and end is not None and now_unix_ns - end > limits.most_days * DAY_NS
         if not old and (limits.most_bytes is None or left <= limits.most_bytes):
             continue
-        reason = why_spared(session, even_unexported=even_unexported)
+        reason = why_spared(session, even_unexported=even_unexported, busy=busy)
         if reason:
             spared.append((session.name, reason))
             continue
@@ -118,11 +135,20 @@ def choose(
 
 
 def prune(
-    data_dir: Path, limits: Limits, now_unix_ns: int, *, dry_run: bool = False, even_unexported: bool = False
+    data_dir: Path,
+    limits: Limits,
+    now_unix_ns: int,
+    *,
+    dry_run: bool = False,
+    even_unexported: bool = False,
+    busy: frozenset[str] = frozenset(),
+    by: str = "command",
+    beat: Callable[[], None] = lambda: None,
 ) -> PruneReport:
     """Remove recordings until the limits hold, or nothing is left that may go.
 
-    An exported file that lies in a session's folder is moved beside it first and stays.
+    An exported file that lies in a session's folder is moved beside it first and stays. Each removal is written down
+    before it is done (`scanmend.sessions.removals`).
 
     Args:
         data_dir: The service's data folder.
@@ -130,31 +156,39 @@ def prune(
         now_unix_ns: The present time.
         dry_run: Whether only to say what would be done.
         even_unexported: Whether sessions without an exported file may go.
+        busy: Sessions that the caller itself is reading; they stay.
+        by: Who removes: `command` or `keeper`.
+        beat: Called now and then; what it raises ends the pruning between two sessions or files.
 
     Raises:
         RecordingError: The data folder cannot be read, or another command is changing it.
     """
     with Catalogue(data_dir) as catalogue:
-        sessions = catalogue.refresh()
-        chosen, spared = choose(sessions, limits, now_unix_ns, even_unexported=even_unexported)
+        sessions = catalogue.refresh(beat)
+        chosen, spared = choose(sessions, limits, now_unix_ns, even_unexported=even_unexported, busy=busy)
         before = sum(session.size_bytes for session in sessions)
-        removed, failed = [], []
+        removed: list[Pruned] = []
+        failed: list[tuple[str, str]] = []
         if dry_run:
             removed = chosen
         else:
             with alone(data_dir):
-                _empty_trash(data_dir)
+                _empty_trash(data_dir, beat)
                 for each in chosen:
+                    beat()
                     try:
-                        reason = why_spared(catalogue.find(each.name), even_unexported=even_unexported)
-                        if reason:  # somebody has tagged it meanwhile
+                        session = catalogue.find(each.name)
+                        reason = why_spared(session, even_unexported=even_unexported, busy=busy)
+                        reason = reason or _read_by_somebody(data_dir, each.name)
+                        if reason:  # somebody has tagged it meanwhile, or reads it
                             spared.append((each.name, reason))
                             continue
-                        _remove(data_dir, each.name)
+                        _remove(data_dir, session, _why(each, limits, now_unix_ns), by, beat)
                         removed.append(each)
                     except (RecordingError, InvalidInput) as error:
+                        log.error("%s", error)
                         failed.append((each.name, str(error)))
-            catalogue.refresh()
+            catalogue.refresh(beat)
     after = before - sum(each.size_bytes for each in removed)
     return PruneReport(
         removed=tuple(removed),
@@ -165,17 +199,45 @@ def prune(
     )
 
 
-def _is_export(path: Path) -> bool:
-    """Whether an exported file is there, and is one: an empty one must not cost the recording."""
+def _why(each: Pruned, limits: Limits, now_unix_ns: int) -> str:
+    if each.why == "age" and each.end_unix_ns is not None:
+        days = (now_unix_ns - each.end_unix_ns) / DAY_NS
+        return f"It ended {days:.1f} days ago, and recordings are kept for {limits.most_days:g} days."
+    return f"All recordings together may take {limits.most_bytes or 0:,} bytes, and it was the oldest that could go."
+
+
+def _remove(data_dir: Path, session: SessionSummary, why: str, by: str, beat: Callable[[], None]) -> None:
+    noted = note_removal(data_dir, session, why, by, time.time_ns())
+    try:
+        trash = _put_away(data_dir, session.name)
+    except RecordingError:
+        note_stayed(data_dir, noted)
+        raise
+    log.warning("session %s removed (%d bytes): %s", session.name, session.size_bytes, why)
+    _throw_away(trash, beat)
+
+
+def _read_by_somebody(data_dir: Path, name: str) -> str:
+    """Why a session that is exported or replayed just now stays; empty for any other."""
+    with SessionFolder.open(data_dir / SESSIONS / name) as folder:
+        return "" if folder.keep_readers_out() else IN_USE
+
+
+def _is_export(path: Path, session: SessionSummary) -> bool:
+    """Whether an exported file is there, and is one: an empty or an older one must not cost the recording.
+
+    A file that was there before the session ended is of another session, which had its name once.
+    """
     try:
         with path.open("rb") as file:
-            return file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
+            late = os.fstat(file.fileno()).st_mtime_ns >= (session.end_unix_ns or 0)
+            return late and file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
     except OSError:
         return False
 
 
-def _remove(data_dir: Path, name: str) -> None:
-    """Remove a session's folder, which nobody may have open for writing.
+def _put_away(data_dir: Path, name: str) -> Path:
+    """Rename a session's folder, which nobody may have open for writing, to its name in the trash; gives that.
 
     Raises:
         RecordingError: Somebody has, or the disk refuses.
@@ -185,6 +247,8 @@ def _remove(data_dir: Path, name: str) -> None:
     trash = sessions / f"{TRASH}{secrets.token_hex(4)}-{name}"
     with SessionFolder.open(path) as folder:
         folder.lock()
+        if not folder.keep_readers_out():
+            raise RecordingNotWritable(f"The recording of {name} stays: {IN_USE}.", mend="It goes another time.")
         try:
             for export in sorted(path.glob(f"*{EXPORT_SUFFIX}")):
                 _move_beside(export, sessions)
@@ -193,8 +257,7 @@ def _remove(data_dir: Path, name: str) -> None:
             raise RecordingNotWritable(
                 f"The recording of {name} cannot be removed: {error.strerror}.", mend="Run this as the service's user."
             ) from error
-    _throw_away(trash)
-    log.info("session %s removed", name)
+    return trash
 
 
 def _move_beside(export: Path, folder: Path) -> None:
@@ -210,10 +273,11 @@ def _move_beside(export: Path, folder: Path) -> None:
     export.unlink()
 
 
-def _throw_away(trash: Path) -> None:
+def _throw_away(trash: Path, beat: Callable[[], None]) -> None:
     """Remove a renamed session; the receipt goes last."""
     try:
         for path in sorted(trash.iterdir()):
+            beat()
             if path.name == RECEIPT_NAME:
                 continue
             if path.is_dir() and not path.is_symlink():
@@ -227,9 +291,9 @@ def _throw_away(trash: Path) -> None:
         log.warning("%s could not be removed whole: %s", trash.name, error)
 
 
-def _empty_trash(data_dir: Path) -> None:
+def _empty_trash(data_dir: Path, beat: Callable[[], None]) -> None:
     """Finish what a prune that was cut off had begun."""
     with contextlib.suppress(FileNotFoundError):
         for path in (data_dir / SESSIONS).iterdir():
             if path.name.startswith(TRASH) and path.is_dir() and not path.is_symlink():
-                _throw_away(path)
+                _throw_away(path, beat)

@@ -9,14 +9,14 @@ from pathlib import Path
 import msgspec
 import xxhash
 
-from scanmend.acquire.recordings import RECEIPT_NAME
 from scanmend.errors import DamagedRecording, RecordingError
-from scanmend.record import SessionFolder
+from scanmend.record import RECEIPT_NAME, SessionFolder
 from scanmend.sessions.about import About, read_about, read_file
 from scanmend.sessions.folders import SESSIONS
 from scanmend.sessions.summary import SessionState, SessionSummary
 from scanmend.sessions.tally import Tally, count
 from scanmend.sessions.words import count_text, ranges_text
+from scanmend.settings import EXPORTS
 from scanmend.wire.messages import Hello, Receipt
 
 EXPORT_SUFFIX = ".nxs"
@@ -66,15 +66,14 @@ def look(path: Path, beside: frozenset[str]) -> Outside:
 
 
 def exports_beside(data_dir: Path) -> frozenset[str]:
-    """Exported files that lie in the data folder or beside the sessions' folders."""
-    return frozenset(
-        str(path) for folder in (data_dir, data_dir / SESSIONS) for path in folder.glob(f"*{EXPORT_SUFFIX}")
-    )
+    """Exported files that lie in the data folder, in its folder of exports, or beside the sessions' folders."""
+    folders = (data_dir, data_dir / EXPORTS, data_dir / SESSIONS)
+    return frozenset(str(path) for folder in folders for path in folder.glob(f"*{EXPORT_SUFFIX}"))
 
 
-def _places_beside(path: Path) -> tuple[Path, Path]:
-    name = path.name + EXPORT_SUFFIX
-    return path.parent.parent / name, path.parent / name
+def _places_beside(path: Path) -> tuple[Path, ...]:
+    name, data_dir = path.name + EXPORT_SUFFIX, path.parent.parent
+    return data_dir / name, data_dir / EXPORTS / name, path.parent / name
 
 
 def read_receipt(folder: SessionFolder) -> Receipt | None:
@@ -167,6 +166,8 @@ def _missing(tally: Tally, receipt: Receipt | None, *, ended: bool, held: bool) 
     if rejected and receipt is not None:
         codes = ", ".join(f"{number} {code.replace('_', ' ')}" for code, number in receipt.rejected.items())
         absent.append(f"{count_text(rejected, 'frame')} {'was' if rejected == 1 else 'were'} not taken: {codes}.")
+    if tally.recorded_from:
+        absent.append(f"The recording began with frame {tally.recorded_from}, on an operator's word.")
     dropped = tally.dropped_by_client if receipt is None else receipt.dropped_by_client
     if dropped:
         absent.append(f"{count_text(dropped, 'frame')} {'was' if dropped == 1 else 'were'} discarded by the client.")
@@ -228,10 +229,22 @@ def _summary(
         dose_max_e_per_nm2=receipt.dose_max_e_per_nm2 if receipt else None,
         budget_e_per_nm2=hello.dose_budget_e_per_nm2 if hello else None,
         misses=misses,
-        exports=tuple(dict.fromkeys((*about.exports, *outside.exports))),
+        exports=tuple(dict.fromkeys((*about.exports, *_of_this_one(outside.exports, tally, ended=ended)))),
         tags=about.tags,
         notes=about.notes,
     )
+
+
+def _of_this_one(exports: tuple[str, ...], tally: Tally, *, ended: bool) -> list[str]:
+    """Files that bear the session's name, without those of an older session that bore it before."""
+    return [path for path in exports if _modified_unix_ns(path) >= (tally.last_unix_ns or 0 if ended else 0)]
+
+
+def _modified_unix_ns(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _channels(hello: Hello | None) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from scanmend.errors import DamagedRecording, ProtocolError
-from scanmend.record import Entry, EntryKind, JournalReader, ModelNote, Place, read_note
+from scanmend.record import Entry, EntryKind, JournalReader, ModelNote, Place, RecordNote, read_note
 from scanmend.wire.header import FrameHeader
 from scanmend.wire.messages import (
     Enough,
@@ -61,6 +61,8 @@ class Tally(msgspec.Struct):
     proposals: int = 0
     executed: dict[str, int] = msgspec.field(default_factory=dict)
     enough: str = ""
+    recorded_from: int = 0
+    """The first frame number of a recording that an operator had begun in the middle of its session."""
 
     @property
     def highest(self) -> int:
@@ -69,8 +71,8 @@ class Tally(msgspec.Struct):
 
     @property
     def missing(self) -> list[tuple[int, int]]:
-        """Ranges of frame numbers below the highest that are not there."""
-        ends = [0] + [last for _, last in self.seqs]
+        """Ranges of frame numbers below the highest that are not there, of those that were to be recorded."""
+        ends = [self.recorded_from] + [max(last, self.recorded_from) for _, last in self.seqs]
         firsts = [first for first, _ in self.seqs]
         return [(end, first) for end, first in zip(ends, firsts, strict=False) if end < first]
 
@@ -161,7 +163,9 @@ def _message(tally: Tally, entry: Entry, reader: JournalReader) -> None:
             tally.receipt = bytes(body)
         case EntryKind.NOTE:
             note = read_note(reader.read(entry)[0])
-            if note is not None and note.sha256 not in [known.sha256 for known in tally.models]:
+            if isinstance(note, RecordNote):
+                tally.recorded_from = note.from_seq
+            elif isinstance(note, ModelNote) and note.sha256 not in [known.sha256 for known in tally.models]:
                 tally.models.append(note)
 
 

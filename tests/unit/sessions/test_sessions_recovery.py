@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import pytest
 
 from recordings import BEGAN_NS, FIELD, PLAN, begin, record
-from scanmend.acquire.recordings import RECEIPT_NAME
 from scanmend.errors import DamagedRecording, InvalidInput, RecordingError, RecordingNotWritable, ScanmendError
 from scanmend.ipc import RunDir
-from scanmend.record import EntryKind, scan
-from scanmend.sessions import Catalogue, close_session, folders, services_on
+from scanmend.record import RECEIPT_NAME, EntryKind, scan
+from scanmend.sessions import Catalogue, folders, services_on
+from scanmend.sessions.recovery import close_session
 from scanmend.settings import Settings
 from scanmend.wire.messages import decode_service, encode
 

@@ -10,9 +10,9 @@ import pytest
 
 from recordings import begin, record
 from scanmend.acquire.recordings import unfinished
-from scanmend.errors import InvalidInput
-from scanmend.record import SessionFolder
-from scanmend.sessions import Catalogue, Limits, change_tags, note_export, prune, retention
+from scanmend.errors import InvalidInput, RecordingError
+from scanmend.record import JournalReader, SessionFolder
+from scanmend.sessions import Catalogue, Limits, change_tags, note_export, prune, removals, retention
 from scanmend.sessions.retention import DAY_NS, HDF5_MAGIC
 
 EVERYTHING = Limits(most_bytes=0)
@@ -200,3 +200,56 @@ def test_a_session_removed_by_hand_is_no_fault(tmp_path: Path, monkeypatch: pyte
     report = prune(tmp_path, EVERYTHING, now, even_unexported=True)
     assert report.removed == () and [name for name, _ in report.failed] == ["a"]
     assert os.listdir(tmp_path / "sessions") == []
+
+
+def test_what_was_removed_is_written_down_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(tmp_path, "a", range(3))
+    record(tmp_path, "b", range(2))
+    export(tmp_path / "a.nxs")
+    now = end_ns(tmp_path, "b")
+    assert removals(tmp_path) == []
+    log = tmp_path / "removed.jsonl"
+    log.mkdir()
+    refused = prune(tmp_path, EVERYTHING, now, even_unexported=True)
+    assert names(tmp_path) == ["a", "b"] and "cannot be written down" in refused.failed[0][1]
+    log.rmdir()
+    prune(tmp_path, EVERYTHING, now, even_unexported=True)
+    assert [(each.name, each.frames, each.by, each.exports) for each in removals(tmp_path)] == [
+        ("b", 2, "command", ()),
+        ("a", 3, "command", (str(tmp_path / "a.nxs"),)),
+    ]
+    with log.open("ab") as file:
+        file.write(b'{"unix_ns": 12')  # the power went
+    assert len(removals(tmp_path)) == 2
+    record(tmp_path, "c", range(1))
+    monkeypatch.setattr(Path, "rename", refuse)
+    assert prune(tmp_path, EVERYTHING, now, even_unexported=True).failed and names(tmp_path) == ["c"]
+    assert [each.name for each in removals(tmp_path)] == ["b", "a"], "it stayed, and that is written down as well"
+
+
+def refuse(*_: object) -> None:
+    raise PermissionError(13, "Permission denied")
+
+
+def test_what_is_being_read_stays(tmp_path: Path) -> None:
+    path = record(tmp_path, "read", range(3))
+    now = end_ns(tmp_path, "read")
+    with JournalReader(path) as reader, SessionFolder.open(path) as other:
+        reader.hold()
+        assert not other.keep_readers_out()
+        assert prune(tmp_path, EVERYTHING, now, even_unexported=True).spared == (("read", "it is being read"),)
+    with JournalReader(path) as reader, SessionFolder.open(path) as remover:
+        assert remover.keep_readers_out()
+        with pytest.raises(RecordingError, match="being removed"):
+            reader.hold()
+    assert [each.name for each in prune(tmp_path, EVERYTHING, now, even_unexported=True).removed] == ["read"]
+
+
+def test_the_export_of_an_older_session_does_not_count(tmp_path: Path) -> None:
+    older = export(tmp_path / "a.nxs")
+    os.utime(older, ns=(1, 1))
+    record(tmp_path, "a")
+    now = end_ns(tmp_path, "a")
+    assert prune(tmp_path, EVERYTHING, now).spared == (("a", "it was not exported"),)
+    with Catalogue(tmp_path) as catalogue:
+        assert catalogue.find("a").exports == ()
