@@ -23,8 +23,6 @@ from scanmend_models.networks.unet import Block
 BIN_PX = 4
 """Side of a square of pixels that share what is learned."""
 FEATURES = 13
-INPUTS = ("estimate", "sigma", "values", "weight", "units_per_electron", "read_variance")
-OUTPUTS = ("error", "exponent")
 
 _TINY = 1e-12
 """Kept by clamping: the exporter takes additions of so little for additions of nothing."""

@@ -8,22 +8,22 @@ count a pixel and pass is the picture's, so that bright and dark pictures get th
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-import scanmend.rescan
+from scanmend.bench.rescan_key import key
 from scanmend.engine.restorer import Restorer
 from scanmend.engine.runtimes import Picture
 from scanmend.field import Capabilities, Field
 from scanmend.rescan import POLICIES, Policy, RescanState, policy_named, propose
 from scanmend.rescan.pictures import blurred
 from scanmend.rescan.policies.shares import shared
+from scanmend.rescan.policies.uniform import Uniform
+from scanmend.rescan.watch import SpecimenWatch
 from scanmend.restoration import FloatPicture
 from scanmend_models.quality.evaluation import Cache
 from scanmend_models.quality.scores import picture_scores
@@ -39,6 +39,8 @@ COUNTS = (2.0, 10.0)
 REPEATS = 6
 """Draws of the noise over which the expected error of the fair oracle is averaged."""
 UNIFORM, TWICE = "uniform", "uniform, twice the dose"
+WATCHED = ", watched"
+"""Behind the name of a policy whose session ends when the specimen is seen to fade too fast."""
 ONE_SHOT, REPLANNED, FAIR = "oracle, one-shot", "oracle, replanned", "oracle, expected error"
 
 Scores = dict[str, float]
@@ -172,10 +174,9 @@ class Bench:
             kind, empty = truth.name.split("__")[0], empty_share(truth.image)
             for seed in range(seeds):
                 for per_px in counts:
-                    known = f"rescan/{_fingerprint()}/{self.restorer.info.sha256[:12]}/{self.critical_passes}"
-                    known += f"/{truth.key}/{number}/{seed}/{per_px:g}"
-                    for policy, measure in self._measures(truth.image, per_px, [number, seed, int(10 * per_px)]):
-                        scores = cache.get(f"{known}/{policy}", measure)
+                    known = f"{self.critical_passes}/{truth.key}/{number}/{seed}/{per_px:g}"
+                    for policy, by, measure in self._measures(truth.image, per_px, [number, seed, int(10 * per_px)]):
+                        scores = cache.get(f"rescan/{key(by, self.restorer, __name__)}/{known}/{policy}", measure)
                         for passes in EXTRA_PASSES:
                             of_pass = {name[2:]: value for name, value in scores.items() if name[0] == str(passes)}
                             about = (truth.name, truth.group, kind, seed, per_px, policy, passes, empty)
@@ -185,13 +186,15 @@ class Bench:
 
     def _measures(
         self, truth: FloatPicture, per_px: float, seed: Sequence[int]
-    ) -> Iterable[tuple[str, Callable[[], Scores]]]:
-        """Each policy with what judges it: its scores by name, after the number of passes."""
+    ) -> Iterable[tuple[str, Policy, Callable[[], Scores]]]:
+        """Name, policy and what judges it: its scores by name, after the number of passes."""
         first = Exposed.once(truth, per_px, np.random.default_rng([*seed, 0]), self._damage)
         start = functools.cache(lambda: self.restore(first))
         for name, policy in {**self.policies, **(self._oracles(first, seed) if self.oracles else {})}.items():
-            yield name, partial(self._follow, policy, first, start, seed)
-        yield TWICE, partial(self._twice, first, seed)
+            yield name, policy, partial(self._follow, policy, first, start, seed)
+            if self.critical_passes is not None and name in self.policies:
+                yield name + WATCHED, policy, partial(self._follow, policy, first, start, seed, watched=True)
+        yield TWICE, Uniform(), partial(self._twice, first, seed)
 
     def _follow(
         self,
@@ -199,12 +202,17 @@ class Bench:
         first: Exposed,
         start: Callable[[], tuple[FloatPicture, FloatPicture]],
         seed: Sequence[int],
+        watched: bool = False,
     ) -> Scores:
         rng = np.random.default_rng([*seed, 1])
         exposed, state, scores = first.copy(), start(), Scores()
+        watch, ended = SpecimenWatch(first.truth.shape), False
         for done in range(1, max(EXTRA_PASSES) + 1):
-            exposed.scan(self.planned(policy, exposed, state, done), rng)
-            state = self.restore(exposed)
+            change = watch.take(exposed.electrons.astype(np.float64), exposed.dwell_ns.astype(np.float64))
+            ended = ended or (watched and change is not None and change.ends)
+            if not ended:  # what a session that has ended leaves is the picture that it had
+                exposed.scan(self.planned(policy, exposed, state, done), rng)
+                state = self.restore(exposed)
             if done in EXTRA_PASSES:
                 scores |= {f"{done} {name}": value for name, value in picture_scores(state[0], first.truth).items()}
         return scores
@@ -288,11 +296,3 @@ def empty_share(truth: FloatPicture) -> float:
     smooth = gaussian_filter(truth, 3.0)
     low, high = np.percentile(smooth, (1.0, 99.0))
     return float(np.mean(smooth < low + EMPTY_BELOW * (high - low)))
-
-
-@functools.cache
-def _fingerprint() -> str:
-    """A hash of everything that a policy and this benchmark are made of."""
-    folder = Path(scanmend.rescan.__file__).parent
-    files = [Path(__file__), *sorted([*folder.rglob("*.py"), *folder.rglob("*.onnx")])]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]

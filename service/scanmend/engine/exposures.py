@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scanmend.engine.noise import Noise, estimate_noise
 from scanmend.engine.runtimes import Picture
 from scanmend.errors import ExposureError
-from scanmend.exposure import ExposureBuilder
+from scanmend.exposure import Exposure, ExposureBuilder
 from scanmend.field import Channel, DetectorKind, Field
 from scanmend.frame import Frame
 from scanmend.plan import ScanPlan
@@ -102,6 +102,11 @@ class SessionExposure:
         if self._whole_dwell_ns:
             return 1.0
         return 0.0 if self._builder is None else self._builder.view().coverage
+
+    @property
+    def held(self) -> Exposure | None:
+        """What was summed, whose arrays change with the next `add`; None where nothing was."""
+        return None if self._builder is None or self._builder.frames == 0 else self._builder.view()
 
     def write_raw(self, out: FloatPicture) -> None:
         """The last `picture`'s values, NaN where not sampled, in the units of the estimate."""

@@ -14,14 +14,18 @@ from scanmend.engine.session import MISHAPS, EngineSession
 from scanmend.errors import MalformedMessage, OversizeMessage, ProtocolError
 from scanmend.ipc import Doorbell, PeerGone, Sent
 from scanmend.ipc.engine_link import (
+    AskDose,
     CloseSession,
     Done,
+    DoseMade,
     EngineProblem,
     ExecutedNotice,
     FromEngine,
     OpenSession,
     PlanNotice,
+    ProposalTerm,
     SessionSummary,
+    TermsNotice,
     ToEngine,
     Work,
     decode_to_engine,
@@ -36,7 +40,7 @@ IDLE_S = 0.2
 
 _NO_LIMIT = 1 << 62
 
-Queued = PlanNotice | ExecutedNotice | CloseSession | tuple[Work, FrameHeader]
+Queued = PlanNotice | ExecutedNotice | TermsNotice | ProposalTerm | AskDose | CloseSession | tuple[Work, FrameHeader]
 
 
 class EngineLoop:
@@ -110,8 +114,11 @@ class EngineLoop:
                     self._refuse(message, seq=header.seq, text="The engine does not know the session.")
             case ExecutedNotice():
                 self._enqueue(message.executed.session_id, message)
-            case PlanNotice():
+            case PlanNotice() | TermsNotice() | ProposalTerm():
                 self._enqueue(message.session_id, message)
+            case AskDose():
+                if not self._enqueue(message.session_id, message):
+                    self.say(DoseMade(session_id=message.session_id, ask=message.ask, path=""))
             case CloseSession():
                 if not self._enqueue(message.session_id, message):
                     self.say(SessionSummary(session_id=message.session_id))
@@ -205,6 +212,25 @@ class EngineLoop:
                     self._take_plan(session, message)
                 case ExecutedNotice():
                     session.take_executed(message)
+                case TermsNotice() | ProposalTerm():
+                    self._take_terms(session, message)
+                case AskDose():
+                    self._paint_dose(session, message)
+
+    def _take_terms(self, session: EngineSession, notice: TermsNotice | ProposalTerm) -> None:
+        try:
+            session.take_terms(notice)
+        except MISHAPS as error:  # acquire has checked them: the two are of different versions
+            log.exception("session %s cannot change its terms", session.hello.session)
+            session.mark_incomplete()
+            self.say(EngineProblem(code="terms_lost", text=str(error), session_id=session.id))
+
+    def _paint_dose(self, session: EngineSession, ask: AskDose) -> None:
+        try:
+            self.say(session.paint_dose(ask))
+        except MISHAPS:
+            log.exception("the dose of session %s cannot be shown", session.hello.session)
+            self.say(DoseMade(session_id=session.id, ask=ask.ask, path=""))
 
     def _take_plan(self, session: EngineSession, notice: PlanNotice) -> None:
         try:

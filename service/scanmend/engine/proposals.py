@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from scanmend.engine.runtimes import Picture
-from scanmend.ipc.engine_link import INLINE_BYTES, EnoughSaid, ProposalMade
+from scanmend.ipc.engine_link import INLINE_BYTES, VALID_NS, EnoughSaid, ProposalMade, ProposalTerm, TermsNotice
 from scanmend.rescan import (
     DoseLedger,
     Focused,
@@ -27,10 +27,15 @@ from scanmend.restoration import FloatPicture
 from scanmend.wire.header import FrameHeader
 from scanmend.wire.messages import Enough, EnoughCode, Executed, ExecutedStatus, Hello, Mode, Proposal
 
-VALID_NS = 60_000_000_000
-"""How long a proposal may be taken up."""
-
 Choice = ProposalMade | EnoughSaid
+
+
+def _policy_of(hello: Hello) -> Policy | None:
+    """What chooses for a session; None where nothing is to be proposed."""
+    if hello.rescan is None or hello.mode is not Mode.EXPOSURE:
+        return None
+    policy = policy_named(hello.rescan)
+    return policy if hello.target.region is None else Focused(policy, hello.target.region)
 
 
 class Proposals:
@@ -44,11 +49,7 @@ class Proposals:
     def __init__(self, hello: Hello, run_dir: Path) -> None:
         self._hello = hello
         self._run_dir = run_dir
-        wanted = hello.rescan is not None and hello.mode is Mode.EXPOSURE
-        self._policy: Policy | None = None
-        if wanted:
-            policy = policy_named(hello.rescan or "")
-            self._policy = policy if hello.target.region is None else Focused(policy, hello.target.region)
+        self._policy = _policy_of(hello)
         self._open: Proposal | None = None
         self._promised: Proposal | None = None
         """The proposal that is being run as it was made."""
@@ -63,8 +64,30 @@ class Proposals:
             self._promised = self._open if executed.status is ExecutedStatus.ACCEPTED else None
             self._open = None
 
+    def change(self, terms: TermsNotice) -> None:
+        """From the next proposal on another policy chooses, or another budget holds.
+
+        Raises:
+            InvalidInput: There is no such policy.
+        """
+        hello = msgspec.structs.replace(self._hello, rescan=terms.policy, dose_budget_e_per_nm2=terms.budget_e_per_nm2)
+        self._policy = _policy_of(hello)
+        self._hello = hello
+
+    def set_term(self, term: ProposalTerm) -> None:
+        """A proposal stays open until another time than was said: it awaits approval, or has got it."""
+        if self._open is not None and self._open.proposal_id == term.proposal_id:
+            self._open = msgspec.structs.replace(self._open, expires_unix_ns=term.expires_unix_ns)
+
     def choose(
-        self, header: FrameHeader, picture: Picture, estimate: FloatPicture, sigma: FloatPicture, ledger: DoseLedger
+        self,
+        header: FrameHeader,
+        picture: Picture,
+        estimate: FloatPicture,
+        sigma: FloatPicture,
+        ledger: DoseLedger,
+        *,
+        fades: str = "",
     ) -> Choice | None:
         """What follows a complete pass; None where nothing was asked for, or the client has a proposal to answer.
 
@@ -74,6 +97,7 @@ class Proposals:
             estimate: Its restoration, `(ny, nx)`.
             sigma: The restoration's standard deviation, `(ny, nx)`.
             ledger: What the specimen has had.
+            fades: How fast the specimen fades, in words; empty where it does not.
         """
         now_unix_ns = time.time_ns()
         if self._policy is None or (self._open is not None and now_unix_ns < self._open.expires_unix_ns):
@@ -100,6 +124,8 @@ class Proposals:
         reached = target.measure(estimate, sigma) if target.sigma_of_range is not None else None
         if not self.dose_known:
             return enough(EnoughCode.INCOMPLETE, "Not all that was scanned is known, so no dose can be vouched for.")
+        if fades:
+            return enough(EnoughCode.FADING, f"{fades[0].upper()}{fades[1:]}, and sigma does not know of it.")
         if target.sigma_of_range is not None and reached is not None and reached <= target.sigma_of_range:
             which = "of all pixels" if target.quantile is None else f"of {target.quantile:.0%} of the pixels"
             return enough(

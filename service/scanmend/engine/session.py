@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,16 +20,21 @@ from scanmend.engine.proposals import Proposals
 from scanmend.engine.restorer import AUTO, Restorer
 from scanmend.engine.runtimes import Picture
 from scanmend.engine.slots import OutSlot, SessionSlots
+from scanmend.engine.specimen import Specimen
 from scanmend.errors import ExposureError, ModelError, PlanError, ScanmendError
 from scanmend.frame import Frame, Samples
 from scanmend.ipc.engine_link import (
+    AskDose,
     Done,
+    DoseMade,
     EngineProblem,
     ExecutedNotice,
     FromEngine,
     OpenSession,
     PlanNotice,
+    ProposalTerm,
     SessionSummary,
+    TermsNotice,
     Work,
 )
 from scanmend.plan import ScanPlan
@@ -85,11 +92,13 @@ class EngineSession:
         self._free = hello.model == AUTO
         """Whether the engine chooses the model, frame by frame."""
         self._say = say
+        self._run_dir = run_dir
         self._beat = beat
         self._failures = 0
         self._picture: Picture | None = None
         """What was restored last; good until the exposure grows."""
         self._proposals = Proposals(hello, run_dir)
+        self._specimen = Specimen(hello, say)
         self._slots = SessionSlots(opening)
         models.sessions += 1
         if opening.lost_frames:
@@ -111,6 +120,25 @@ class EngineSession:
     def take_executed(self, notice: ExecutedNotice) -> None:
         """Note what became of a proposal."""
         self._proposals.executed(notice.executed)
+
+    def take_terms(self, notice: TermsNotice | ProposalTerm) -> None:
+        """Note what an operator's word has changed for proposals."""
+        if isinstance(notice, ProposalTerm):
+            self._proposals.set_term(notice)
+            return
+        self._proposals.change(notice)
+        self.ledger.budget_e_per_nm2 = notice.budget_e_per_nm2
+
+    def paint_dose(self, ask: AskDose) -> DoseMade:
+        """Leave the dose of each pixel in a file, for somebody who looks at it."""
+        path = self._run_dir / f"dose-{secrets.token_hex(12)}"
+        dose = self.ledger.dose_e_per_nm2
+        if dose is None:
+            return DoseMade(session_id=self.id, ask=ask.ask, path="")
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(dose.data)
+        return DoseMade(session_id=self.id, ask=ask.ask, path=str(path))
 
     def mark_incomplete(self) -> None:
         """Something that was scanned is not in the ledger: no plan could be sure to keep to the budget."""
@@ -209,7 +237,7 @@ class EngineSession:
             dose_e_per_nm2=self.ledger.spent_e_per_nm2,
             dose_max_e_per_nm2=self.ledger.spent_max_e_per_nm2,
             restore_ns=time.monotonic_ns() - taken_mono_ns,
-            caution=assessment.caution,
+            caution=self._specimen.cautioned(assessment.caution),
         )
         return done, slot
 
@@ -236,6 +264,8 @@ class EngineSession:
             end_of_pass=header.end_of_pass,
         )
         self.exposure.add(frame, plan)
+        if header.end_of_pass:
+            self._specimen.pass_done(self.exposure)
 
     def _restore(self, restorer: Restorer, slot: OutSlot) -> tuple[Assessment, float]:
         """What the restoration says of itself, and electrons per unit of the values."""
@@ -259,7 +289,10 @@ class EngineSession:
         if self._picture is None:
             return
         try:
-            made = self._proposals.choose(header, self._picture, estimate, sigma, self.ledger)
+            self._specimen.look(estimate)
+            made = self._proposals.choose(
+                header, self._picture, estimate, sigma, self.ledger, fades=self._specimen.ends
+            )
         except MISHAPS as error:
             log.exception("no proposal for session %s", self.hello.session)
             self._say(EngineProblem(code="no_proposal", text=f"No rescan is proposed: {error}", session_id=self.id))

@@ -69,6 +69,18 @@ class DoseLedger:
         return (self._dwell_ns + self._everywhere_ns).reshape(self.field.shape)
 
     @property
+    def dose_e_per_nm2(self) -> npt.NDArray[np.float32] | None:
+        """Dose of each pixel, float32 `(ny, nx)`; None where the beam current is not known."""
+        one = self._dose(1, self.field.pixel_size_nm**2)
+        if not one > 0:
+            return None
+        if self._dwell_ns is None:
+            return np.full(self.field.shape, one * self._everywhere_ns, dtype=np.float32)
+        dose = np.multiply(self._dwell_ns, one, dtype=np.float32, casting="unsafe")
+        dose += np.float32(one * self._everywhere_ns)
+        return dose.reshape(self.field.shape)
+
+    @property
     def spent_e_per_nm2(self) -> float:
         """Dose averaged over the field; NaN where the beam current is not known."""
         return self._dose(self.total_dwell_ns, self.field.area_nm2)

@@ -68,7 +68,7 @@ def quantised(wanted: Dwells, limits: Limits, cells: Cells) -> Quanta | None:
         cells: What is visited together.
     """
     scale, least = 1.0, limits.least_ns if limits.one_dwell_ns is None else limits.one_dwell_ns
-    threshold = _thresholds(cells.shape)[:, : cells.columns]
+    threshold = thresholds(cells.shape)[:, : cells.columns]
     dwell = _rounded(wanted, limits, least, threshold)
     total = cells.total(dwell)
     for _ in range(6):
@@ -122,23 +122,30 @@ def _rounded(wanted: Dwells, limits: Limits, least_ns: int, threshold: Dwells) -
     nearest multiples of the quantum. The larger one is taken where the fraction is above a threshold that is spread
     evenly over the plane (ordered dithering).
     """
-    short = wanted / np.float32(least_ns)
-    dwell = np.where(short > threshold, np.float32(least_ns), np.float32(0))
-    if limits.one_dwell_ns is None:
-        quantum = np.float32(limits.quantum_ns)
-        long = short >= 1
-        if long.any():
-            dwell[long] = np.floor(wanted[long] / quantum + threshold[long]) * quantum
-            np.minimum(dwell, np.float32(limits.most_ns), out=dwell)
+    if limits.one_dwell_ns is not None:
+        return np.where(wanted > threshold * np.float32(least_ns), np.uint32(least_ns), np.uint32(0))
+    quantum = np.float32(limits.quantum_ns)
+    dwell = wanted if limits.quantum_ns == 1 else wanted / quantum
+    dwell = dwell + threshold
+    np.floor(dwell, out=dwell)
+    if limits.quantum_ns > 1:
+        dwell *= quantum
+    np.minimum(dwell, np.float32(limits.most_ns), out=dwell)
+    if float(wanted.min()) < least_ns:
+        short = wanted < np.float32(least_ns)
+        visited = wanted > threshold * np.float32(least_ns)
+        np.copyto(dwell, visited * np.float32(least_ns), where=short)
     # float32 keeps 24 bits: a multiple of the quantum above 16 ms may have been rounded off it.
-    whole = np.rint(dwell).astype(np.uint32)
-    if limits.quantum_ns > 1 and limits.most_ns >= 1 << 24:
-        whole -= whole % np.uint32(limits.quantum_ns)
-    return np.minimum(whole, np.uint32(limits.most_ns))
+    whole = dwell.astype(np.uint32)
+    if limits.most_ns >= 1 << 24:
+        if limits.quantum_ns > 1:
+            whole -= whole % np.uint32(limits.quantum_ns)
+        np.minimum(whole, np.uint32(limits.most_ns), out=whole)
+    return whole
 
 
 @lru_cache(maxsize=4)
-def _thresholds(shape: tuple[int, int]) -> Dwells:
+def thresholds(shape: tuple[int, int]) -> Dwells:
     """Evenly spread numbers from 0 to 1, by the additive sequence of the plastic number (M. Roberts, 2018)."""
     y, x = (np.arange(extent, dtype=np.float64) for extent in shape)
     spread = (0.7548776662466927 * x[None, :] + 0.5698402909980532 * y[:, None] + 0.5) % 1.0

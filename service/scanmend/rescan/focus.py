@@ -30,9 +30,15 @@ class Focused:
     @staticmethod
     def only(picture: FloatPicture, region: Region, *, margin_px: int = 0) -> FloatPicture:
         """A copy of a picture `(ny, nx)` that is 0 outside the region and its margin."""
-        top, left, height, width = region
-        rows = slice(max(top - margin_px, 0), top + height + margin_px)
-        columns = slice(max(left - margin_px, 0), left + width + margin_px)
+        top, left, height, width = region if margin_px == 0 else Focused.reach(region, margin_px=margin_px)
         kept = np.zeros_like(picture)
-        kept[rows, columns] = picture[rows, columns]
+        part = slice(top, top + height), slice(left, left + width)
+        kept[part] = picture[part]
         return kept
+
+    @staticmethod
+    def reach(region: Region, *, margin_px: int = MARGIN_PX) -> Region:
+        """The region with its margin, as far as the field's near edges allow; it may reach beyond the far ones."""
+        top, left, height, width = region
+        above, before = min(margin_px, top), min(margin_px, left)
+        return top - above, left - before, above + height + margin_px, before + width + margin_px

@@ -52,7 +52,7 @@ class Layout:
         """The plan, checked."""
         ny, nx = self.dwell.shape
         seen = _as_the_beam_goes(self.dwell, self.form, self.order)
-        times = seen[seen > 0]
+        times = seen.reshape(-1) if seen.all() else seen[seen > 0]
         given: int | npt.NDArray[np.uint32] = int(times[0]) if bool((times == times[0]).all()) else times
         match self.form:
             case Form.BLOCK:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,11 +17,26 @@ def binned(picture: npt.NDArray[np.generic]) -> FloatPicture:
     """Means over squares of `BIN_PX`; what is left over at the far edges is left out."""
     side = min(BIN_PX, *picture.shape)
     ny, nx = picture.shape[0] // side, picture.shape[1] // side
-    cut = picture[: ny * side, : nx * side].astype(np.float32, copy=False)
-    lines = np.add.reduce(cut.reshape(ny, side, nx * side), axis=1)
-    means: FloatPicture = np.add.reduce(lines.reshape(ny, nx, side), axis=2)
-    means /= np.float32(side * side)
+    means = np.empty((ny, nx), dtype=np.float32)
+    squares(picture[: ny * side, : nx * side], out=means, side=side)
     return means
+
+
+def squares(picture: npt.NDArray[Any], *, out: FloatPicture, side: int = BIN_PX) -> None:
+    """Write means over squares of pixels; slice after slice, which is several times as fast as a reduction.
+
+    Args:
+        picture: `(…, ny, nx)`, both multiples of the side.
+        out: `(…, ny / side, nx / side)`.
+        side: Of a square.
+    """
+    lines = picture[..., 0::side, :].astype(np.float32)
+    for place in range(1, side):
+        lines += picture[..., place::side, :]
+    out[:] = lines[..., 0::side]
+    for place in range(1, side):
+        out += lines[..., place::side]
+    out *= np.float32(1 / side**2)
 
 
 def blurred(picture: FloatPicture) -> FloatPicture:
@@ -52,22 +69,24 @@ def _box(picture: FloatPicture, axis: int) -> FloatPicture:
     return out
 
 
-def enlarged(squares: FloatPicture, shape: tuple[int, int], side: int = BIN_PX) -> FloatPicture:
+def enlarged(values: FloatPicture, shape: tuple[int, int], side: int = BIN_PX) -> FloatPicture:
     """A picture of a number for each square of pixels, interpolated linearly between the squares' centres.
 
     Args:
-        squares: `(⌈ny / side⌉, ⌈nx / side⌉)`.
+        values: `(⌈ny / side⌉, ⌈nx / side⌉)`.
         shape: `(ny, nx)` of the result.
         side: Of a square, in pixels.
     """
-    out = squares
-    for axis in (0, 1):
+    out = values
+    for axis in (1, 0):  # the lines last: they are written as they lie in memory
         along = out if axis == 0 else out.T
-        padded = np.concatenate([along[:1], along, along[-1:]])
+        before = np.diff(along, axis=0, prepend=along[:1])
+        after = np.diff(along, axis=0, append=along[-1:])
         grown = np.empty((along.shape[0] * side, along.shape[1]), dtype=np.float32)
         for place in range(side):
             offset = (place + 0.5) / side - 0.5
-            other = padded[:-2] if offset < 0 else padded[2:]
-            grown[place::side] = along + np.float32(abs(offset)) * (other - along)
-        out = grown if axis == 0 else grown.T
+            part = grown[place::side]
+            np.multiply(before if offset < 0 else after, np.float32(offset), out=part)
+            part += along
+        out = grown if axis == 0 else np.ascontiguousarray(grown.T)
     return np.ascontiguousarray(out[: shape[0], : shape[1]])

@@ -12,8 +12,9 @@ from engine_process import frame_header
 from scanmend.engine import proposals as proposals_module
 from scanmend.engine.proposals import Proposals
 from scanmend.engine.runtimes import Picture
+from scanmend.errors import InvalidInput
 from scanmend.field import Capabilities, Channel, Field
-from scanmend.ipc.engine_link import EnoughSaid, ProposalMade
+from scanmend.ipc.engine_link import EnoughSaid, ProposalMade, ProposalTerm, TermsNotice
 from scanmend.plan import ScanPlan
 from scanmend.rescan import DoseLedger
 from scanmend.target import Target
@@ -47,7 +48,7 @@ class Scan:
         )
         self.passes = 0
 
-    def after_pass(self, sigma: float | np.ndarray) -> ProposalMade | EnoughSaid | None:
+    def after_pass(self, sigma: float | np.ndarray, **more: Any) -> ProposalMade | EnoughSaid | None:
         """Scan once more, with this sigma after it, and hear what follows."""
         self.ledger.add(RASTER, 0, FIELD.pixels)
         samples = np.zeros((1, FIELD.pixels), np.uint16)
@@ -55,7 +56,7 @@ class Scan:
         self.passes += 1
         picture = Picture(values=ESTIMATE, weight=np.ones(SHAPE, np.float32), units_per_electron=1.0, read_variance=0.0)
         sigmas = np.broadcast_to(np.asarray(sigma, np.float32), SHAPE).copy()
-        return self.proposals.choose(header, picture, ESTIMATE, sigmas, self.ledger)
+        return self.proposals.choose(header, picture, ESTIMATE, sigmas, self.ledger, **more)
 
     def runs(self, made: ProposalMade) -> Proposal:
         proposal = made.proposal
@@ -84,6 +85,13 @@ def test_the_target_ends_it(tmp_path: Path) -> None:
     assert (said.passes, said.based_on_frames) == (2, 2)
     assert said.sigma_now == pytest.approx(4.0) and said.sigma_of_range == pytest.approx(4.0 / 98, rel=0.02)
     assert said.dose_e_per_nm2 == pytest.approx(2 * PASS_DOSE)
+
+
+def test_fading_ends_it_before_sigma_is_believed(tmp_path: Path) -> None:
+    scan = Scan(tmp_path, target=Target(sigma_of_range=0.05))
+    scan.runs(scan.after_pass(10.0))
+    said = enough(scan.after_pass(1.0, fades="the signal falls by 6 ± 1 % a pass"))
+    assert said.code == EnoughCode.FADING and said.reason.startswith("The signal falls by 6 ± 1 % a pass, and sigma")
 
 
 def test_a_target_for_a_region_spends_dwell_there_only(tmp_path: Path) -> None:
@@ -178,3 +186,25 @@ def test_a_choice_that_fails_is_told_to_the_client_that_waits_for_it(tmp_path: P
     samples = np.zeros((1, FIELD.pixels), np.uint16)
     said = scan.proposals.failed(frame_header(0, samples, session_id=1), ValueError("no memory"), scan.ledger)
     assert enough(said).code == EnoughCode.FAILED and "no memory" in enough(said).reason
+
+
+def test_an_operators_terms_hold_from_the_next_proposal_on(tmp_path: Path) -> None:
+    scan = Scan(tmp_path, dose_budget_e_per_nm2=100 * PASS_DOSE)
+    first = scan.runs(scan.after_pass(5.0))
+    assert first.policy == "variance"
+    scan.proposals.change(TermsNotice(session_id=1, policy="uniform", budget_e_per_nm2=50 * PASS_DOSE))
+    assert scan.runs(scan.after_pass(4.0)).policy == "uniform"
+    with pytest.raises(InvalidInput):
+        scan.proposals.change(TermsNotice(session_id=1, policy="no such", budget_e_per_nm2=None))
+    assert scan.runs(scan.after_pass(3.0)).policy == "uniform"
+
+
+def test_a_proposal_that_awaits_approval_stays_open_until_its_term(tmp_path: Path) -> None:
+    scan = Scan(tmp_path)
+    made = scan.after_pass(5.0)
+    assert isinstance(made, ProposalMade) and made.proposal is not None
+    number = made.proposal.proposal_id
+    scan.proposals.set_term(ProposalTerm(session_id=1, proposal_id=number + 1, expires_unix_ns=1))
+    assert scan.after_pass(4.0) is None
+    scan.proposals.set_term(ProposalTerm(session_id=1, proposal_id=number, expires_unix_ns=1))
+    assert isinstance(scan.after_pass(3.0), ProposalMade)

@@ -26,8 +26,9 @@ from scanmend.frame import Frame
 from scanmend.ipc import SlotRing
 from scanmend.ipc import engine_link as link
 from scanmend.plan import ScanPlan
+from scanmend.rescan import watch
 from scanmend.wire.header import PassReason
-from scanmend.wire.messages import Hello, Mode
+from scanmend.wire.messages import EnoughCode, Executed, ExecutedStatus, Hello, Mode
 
 SHAPE = (24, 32)
 FIELD = Field(shape=SHAPE, pixel_size_nm=1.0)
@@ -173,6 +174,26 @@ def test_a_failure_now_and_then_does_not_change_the_model(bench: Callable[..., B
     results = [one.frame(seq, SAMPLES) for seq in range(9)]
     assert [done.restored for done in results] == [False, False, True] * 3
     assert not any(isinstance(message, link.EngineProblem) for message in one.said)
+
+
+def test_a_specimen_that_fades_ends_the_adaptive_scan(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LEAST_PX", FIELD.pixels)
+    rng, one = np.random.default_rng(3), bench(mode=Mode.EXPOSURE, rescan="uniform")
+    first, second = (one.frame(seq, rng.poisson(400 - 60 * seq, SHAPE).astype(np.uint16)) for seq in range(2))
+    assert not first.caution and second.caution is not None
+    assert second.caution.startswith("the signal falls by 15")
+    said = [type(message).__name__ for message in one.said]
+    assert said == ["Done", "ProposalMade", "EngineProblem", "Done"]  # the open proposal was not answered
+    made = one.said[1]
+    assert isinstance(made, link.ProposalMade) and made.proposal is not None
+    executed = Executed(session_id=1, proposal_id=made.proposal.proposal_id, status=ExecutedStatus.DECLINED)
+    one.session.take_executed(link.ExecutedNotice(executed=executed))
+    one.frame(2, rng.poisson(300, SHAPE).astype(np.uint16))
+    enough = one.said[-1]
+    assert isinstance(enough, link.EnoughSaid) and enough.enough.code == EnoughCode.FADING
+    assert [type(message) for message in one.said].count(link.EngineProblem) == 1
 
 
 def test_without_a_fallback_it_goes_on_trying(bench: Callable[..., Bench]) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from scanmend.errors import InvalidInput
+from scanmend.field import Capabilities, Field
+from scanmend.rescan import RescanState
 from scanmend.rescan.policies.allotment import allotted as shared_out
 from scanmend.rescan.policies.gain import Gain
+from scanmend.rescan.policies.gain_features import see as see_in_service
 from scanmend.rescan.policies.gain_network import FOLDER, Facts, GainNetwork
 from scanmend_models.data.batches import DataConfig
 from scanmend_models.gain import train
@@ -56,6 +61,43 @@ def test_features_know_no_units() -> None:
     first, second = (see(*one).features for one in (given, other))
     assert first.shape == (1, FEATURES, 8, 12)
     torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-3)
+
+
+def rescan_state(given: list[torch.Tensor]) -> RescanState:
+    estimate, sigma, values, weight = (one[0, 0].numpy() for one in given[:4])
+    return RescanState(
+        field=Field(shape=estimate.shape, pixel_size_nm=1.0),
+        capabilities=Capabilities(),
+        estimate=estimate,
+        sigma=sigma,
+        values=values,
+        weight=weight,
+        units_per_electron=float(given[4]),
+        read_variance=float(given[5]),
+        dwell_ns=1000.0 * weight,
+        passes=1,
+        affordable_dwell_ns=float("inf"),
+    )
+
+
+def sparse(given: list[torch.Tensor]) -> list[torch.Tensor]:
+    """A third of the samples, one of them no number that can be."""
+    estimate, sigma, values, weight, gain, _read = given
+    weight = weight * (torch.rand(weight.shape, generator=torch.Generator().manual_seed(1)) < 0.3)
+    values = torch.where(weight > 0, values, 0.0)
+    values[0, 0, 5, 7] = torch.inf
+    return [estimate - 0.2, sigma, values, 3 * weight, gain, torch.full((1, 1, 1, 1), 0.02)]
+
+
+@pytest.mark.parametrize("shape", [(32, 48), (37, 90), (5, 3), (1, 1), (600, 128)])
+@pytest.mark.parametrize("kind", [lambda given: given, sparse], ids=["dense", "sparse"])
+def test_the_service_sees_what_the_network_was_trained_on(shape: tuple[int, int], kind: Callable[..., Any]) -> None:
+    given = kind(state(shape)) if min(shape) > 7 else state(shape)
+    trained_on, seen = see(*given), see_in_service(rescan_state(given))
+    assert seen.features.shape == trained_on.features.shape[1:]
+    # Where all is one grey, and the spread is none, the mean's last bit shows in the feature that is measured by it.
+    np.testing.assert_allclose(seen.features, trained_on.features[0].numpy(), atol=2e-5 if max(shape) > 1 else 0.2)
+    np.testing.assert_allclose(seen.sigma2, trained_on.sigma2[0, 0].numpy(), rtol=1e-5)
 
 
 def test_examples_are_finite_and_the_same_each_time() -> None:
@@ -142,7 +184,13 @@ def test_a_run_in_pieces_ends_as_one_in_one_piece(tmp_path: Path, monkeypatch: p
     release(trained(), whole, "a sentence", tmp_path)
     facts = json.loads((tmp_path / "gain.json").read_text())
     assert facts["score"] == "a sentence" and facts["training"]["steps"] == whole.step
-    assert isinstance(GainNetwork(tmp_path).facts, Facts)
+    served, given = GainNetwork(tmp_path), sparse(state((37, 90)))
+    assert isinstance(served.facts, Facts)
+    with torch.inference_mode():
+        expected = trained()(*given)
+    judged = served.judge(rescan_state(given))
+    for one, other in zip((judged.error, judged.exponent), expected, strict=True):
+        np.testing.assert_allclose(one, other[0, 0].numpy(), rtol=1e-4)
     assert differs(trained(), tmp_path / "gain.onnx") < 1e-3 < differs(trained(1), tmp_path / "gain.onnx")
 
 

@@ -72,3 +72,18 @@ def test_what_is_affordable_never_crosses_the_budget(budget: float, current: flo
         spent = field.dose_e_per_nm2(ledger.total_dwell_ns + 2)
         assert spent is not None
         assert spent >= budget * (1 - 1e-9)
+
+
+def test_the_dose_of_each_pixel_agrees_with_the_sums() -> None:
+    field = Field(shape=(8, 12), pixel_size_nm=2.0, beam_current_pa=30.0)
+    ledger = DoseLedger(field)
+    assert ledger.dose_e_per_nm2 is not None and not ledger.dose_e_per_nm2.any()
+    ledger.add(ScanPlan.raster(field.shape, 500), 0, field.pixels)
+    part = ScanPlan.point_list(field.shape, [100, 4000, 100], xy=[[1, 0], [11, 7], [1, 0]])
+    ledger.add(part, 0, 3)
+    dose = ledger.dose_e_per_nm2
+    assert dose is not None and dose.shape == field.shape and dose.dtype == np.float32
+    assert float(dose.mean()) == pytest.approx(ledger.spent_e_per_nm2)
+    assert float(dose.max()) == float(dose[7, 11]) == pytest.approx(ledger.spent_max_e_per_nm2)
+    assert float(dose[0, 1] / dose[0, 0]) == pytest.approx(700 / 500)
+    assert DoseLedger(Field(shape=(8, 12), pixel_size_nm=2.0)).dose_e_per_nm2 is None

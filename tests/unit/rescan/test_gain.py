@@ -21,6 +21,7 @@ from scanmend.rescan.pictures import enlarged
 from scanmend.rescan.policies import gain_network
 from scanmend.rescan.policies.allotment import allotted
 from scanmend.rescan.policies.gain import Gain
+from scanmend.rescan.policies.gain_features import FEATURES, Seen
 from scanmend.rescan.policies.gain_network import FOLDER, GainNetwork, Judged, shipped
 
 SHAPE = (64, 48)
@@ -102,6 +103,25 @@ def test_dwell_goes_where_sigma_is_large_and_a_share_everywhere() -> None:
     sigma[16:32, 16:32] = 0.3
     found = weight(state(sigma=sigma))
     assert found[20:28, 20:28].mean() > 3 * found[:8].mean() > 0.3
+
+
+def test_the_dwell_is_that_of_the_network_which_was_measured() -> None:
+    """Means over 16 × 16 px as version 0.1.0 gave them, which measured its features inside the network's file."""
+    y, x = np.mgrid[:64, :48]
+    ring = np.abs((x - 20) ** 2 + (y - 30) ** 2 - 200) < 120
+    truth = np.where((x - 20) ** 2 + (y - 30) ** 2 < 200, 1.0, 0.1).astype(np.float32)
+    spread = (np.arange(64 * 48).reshape(SHAPE) * 0.7548776662) % 1 * 3.0 - 1.5
+    found = weight(
+        state(
+            estimate=truth,
+            values=truth + np.sqrt(truth / 4) * spread,
+            sigma=np.where(ring, 0.13, 0.03),
+            weight=np.where(x < 30, 1.0, 0.5),
+            read_variance=0.001,
+        )
+    )
+    expected = [[0.238, 0.563, 0.127], [2.283, 2.033, 0.932], [2.110, 2.481, 0.774], [0.133, 0.212, 0.114]]
+    np.testing.assert_allclose(found.reshape(4, 16, 3, 16).mean((1, 3)), expected, rtol=5e-3)
 
 
 def test_what_had_much_dwell_gets_less() -> None:
@@ -209,10 +229,12 @@ def test_a_policy_that_is_not_offered_says_why(monkeypatch: pytest.MonkeyPatch) 
         policy_named("gain")
 
 
-def test_what_the_runtime_refuses_is_a_model_error(tmp_path: Path) -> None:
+def test_what_the_runtime_refuses_is_a_model_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = GainNetwork(copied(tmp_path))
-    with pytest.raises(ModelError, match="could not execute"):
-        network.judge(replace(state(), sigma=np.ones((3, 5), np.float32)))
+    fewer = Seen(np.zeros((FEATURES - 1, 16, 12), np.float32), np.ones((16, 12), np.float32))
+    with monkeypatch.context() as patched, pytest.raises(ModelError, match="could not execute"):
+        patched.setattr(gain_network, "see", lambda _state: fewer)
+        network.judge(state())
     other = GainNetwork(tmp_path)
     other._onnx = b"no network"
     with pytest.raises(ModelError, match="refuses"):

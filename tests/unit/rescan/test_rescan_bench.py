@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from scanmend import Restorer
-from scanmend.bench.rescan import FAIR, ONE_SHOT, REPLANNED, TWICE, Bench, Exposed, empty_share
+from scanmend.bench import rescan_key
+from scanmend.bench.rescan import FAIR, ONE_SHOT, REPLANNED, TWICE, WATCHED, Bench, Exposed, empty_share
 from scanmend.bench.rescan_document import tables, write
 from scanmend.bench.rescan_results import results
 from scanmend.rescan import POLICIES
@@ -81,6 +82,42 @@ def test_a_fragile_specimen_gives_less_and_every_policy_meets_it() -> None:
         return float(one.scores["psnr_db"])
 
     assert of_uniform(2.0) < of_uniform(None) - 1
+
+
+def test_a_session_that_is_watched_leaves_the_better_picture_of_a_fragile_specimen() -> None:
+    truth = [Truth("fragile__0", "source", particles())]
+    policies = {name: POLICIES[name] for name in ("uniform", "gain")}
+    judged = Bench(Restorer.load("pushpull", threads=1), policies, 4.0, oracles=False).run(truth, counts=(10.0,))
+    found = {(one.policy, one.passes): one.scores["psnr_db"] for one in judged}
+    assert set(found) == {
+        (n, k) for n in ("uniform", "gain", TWICE, "uniform, watched", "gain, watched") for k in (1, 3)
+    }
+    for policy in policies:
+        assert found[policy + WATCHED, 1] == found[policy, 1]  # nothing to compare with before the second pass
+        assert found[policy + WATCHED, 3] > found[policy, 3] + 1
+        assert found[policy + WATCHED, 3] == found[policy + WATCHED, 1]
+
+
+def test_results_are_kept_by_what_can_change_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def of(name: str) -> str:
+        rescan_key.code.cache_clear()
+        return rescan_key.code(type(POLICIES[name]).__module__, Bench.__module__)
+
+    before = {name: of(name) for name in POLICIES}
+    assert len(set(before.values())) == len(POLICIES)
+    changed = {"edge.py": ("edge",), "gain_features.py": ("gain",), "dwells.py": tuple(POLICIES), "nothing.py": ()}
+    for file, of_these in changed.items():
+        real = rescan_key._meaning
+        with monkeypatch.context() as patched:
+            patched.setattr(rescan_key, "_meaning", lambda path: b"other" if path.name == file else real(path))  # noqa: B023
+            assert {name for name in POLICIES if of(name) != before[name]} == set(of_these), file
+    said, other = tmp_path / "said.py", tmp_path / "other.py"
+    said.write_text('"""What it is."""\ndef f(x):\n    """Why."""\n    return x + 1  # so\n')
+    other.write_text("def f(x):\n    return x + 1\n")
+    assert rescan_key._meaning(said) == rescan_key._meaning(other)
+    third = tmp_path / "third.py"
+    third.write_text("def f(x):\n    return x + 2\n")
+    assert rescan_key._meaning(said) != rescan_key._meaning(third)
 
 
 def test_the_document_keeps_what_people_wrote(judged: list, tmp_path: Path) -> None:

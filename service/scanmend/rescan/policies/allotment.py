@@ -13,7 +13,9 @@ import numpy as np
 from scanmend.restoration import FloatPicture
 
 _TURNS = 20
-"""Halvings of the range in which the common gain lies; the planner scales the sum, so a thousandth is near enough."""
+"""Most halvings of the range in which the common gain lies."""
+_NEAR = 2e-4
+"""How near to 1 the mean must come: the planner scales the sum anyway."""
 _TINY = np.float32(1e-30)
 
 
@@ -40,7 +42,10 @@ def allotted(
         level = 0.5 * (low + high)
         added = dwell * np.expm1(np.clip(share * (worth - np.float32(level)), 0.0, 60.0))
         np.clip(added, np.float32(least), np.float32(most), out=added)
-        if added.mean(dtype=np.float64) > 1.0:
+        mean = float(added.mean(dtype=np.float64))
+        if abs(mean - 1.0) < _NEAR:
+            break
+        if mean > 1.0:
             low = level
         else:
             high = level

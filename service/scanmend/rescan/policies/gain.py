@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scanmend.rescan.pictures import BIN_PX, enlarged
+from scanmend.rescan.pictures import BIN_PX, binned, enlarged
 from scanmend.rescan.policies.allotment import allotted
 from scanmend.rescan.policies.gain_network import Judged, shipped
 from scanmend.rescan.policy import RescanState
@@ -55,12 +55,9 @@ class Gain:
         return enlarged(added, (state.sigma.shape[0], state.sigma.shape[1]))
 
 
-def _squares(picture: np.ndarray) -> FloatPicture:
-    """Means over squares of pixels; those at the far edges may be cut short."""
-    ny, nx = picture.shape
-    rows, columns = np.arange(0, ny, BIN_PX), np.arange(0, nx, BIN_PX)
-    lines = np.add.reduceat(picture.astype(np.float32), rows, axis=0)
-    sums = np.add.reduceat(lines, columns, axis=1)
-    sums /= np.minimum(ny - rows, BIN_PX)[:, None].astype(np.float32)
-    sums /= np.minimum(nx - columns, BIN_PX)[None, :].astype(np.float32)
-    return np.asarray(sums, dtype=np.float32)
+def _squares(picture: FloatPicture) -> FloatPicture:
+    """Means over squares of pixels; those at the far edges may be cut short, and count their last pixels again."""
+    more = [(0, -extent % BIN_PX) for extent in picture.shape]
+    if any(after for _, after in more):
+        picture = np.pad(picture, more, mode="edge")
+    return binned(picture)

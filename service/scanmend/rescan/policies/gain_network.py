@@ -16,6 +16,8 @@ import msgspec
 import numpy as np
 
 from scanmend.errors import MissingExtra, ModelCorrupt, ModelError, ModelNotFound, RuntimeUnavailable
+from scanmend.rescan.pictures import BIN_PX
+from scanmend.rescan.policies.gain_features import see
 from scanmend.rescan.policy import RescanState
 from scanmend.restoration import FloatPicture
 
@@ -82,17 +84,16 @@ class GainNetwork:
         Raises:
             ModelError: The runtime refuses the network or fails, or the answer is not one that can be used.
         """
-        maps = {"estimate": state.estimate, "sigma": state.sigma, "values": state.values, "weight": state.weight}
-        asked = {name: np.ascontiguousarray(one, dtype=np.float32)[None, None] for name, one in maps.items()}
-        numbers = {"units_per_electron": state.units_per_electron, "read_variance": state.read_variance}
-        asked |= {name: np.full((1, 1, 1, 1), number, np.float32) for name, number in numbers.items()}
+        seen = see(state)
+        rows, columns = (-(-extent // BIN_PX) for extent in state.sigma.shape)
         try:
-            error, exponent = (one[0, 0] for one in self._loaded().run(["error", "exponent"], asked))
+            factor, exponent = self._loaded().run(["factor", "exponent"], {"features": seen.features[None]})
         except _errors() as problem:
             raise ModelError(
                 f"ONNX Runtime could not execute the network of the policy gain: {_first_line(problem)}.",
                 mend="Use the policy `variance`.",
             ) from problem
+        error, exponent = (seen.sigma2 * factor[0, 0])[:rows, :columns], exponent[0, 0, :rows, :columns]
         if not (np.isfinite(error).all() and np.isfinite(exponent).all() and error.min() >= 0 and exponent.min() > 0):
             raise ModelError("The network of the policy gain gave no usable answer.", mend="Use the policy `variance`.")
         return Judged(error, exponent)
