@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
@@ -37,6 +38,7 @@ PLANS_REUSED = 64
 
 UNREAD = 256
 PROGRESS_S = 0.25
+START_LOOK_S = 0.1
 COMPARED_PASSES = 25
 """About so many passes of a session are compared with the truth; in one without an end, every `COMPARED_EVERY`."""
 COMPARED_EVERY = 20
@@ -57,6 +59,10 @@ class RunOptions:
     seed: int | None = None
     model: str = "auto"
     record: bool | None = None
+    wait: bool = False
+    """Whether the beam waits until an operator starts the session at the service."""
+    approval: Literal["microscope", "operator"] = "microscope"
+    """Who decides on rescans: the microscope alone, or an operator first."""
     deadline_ms: int = 0
     variant: int = 0
     """Begin with another place or picture; for one session after another."""
@@ -131,6 +137,8 @@ class Instrument:
                 channels=self.microscope.channels,
                 mode=scenario.mode.value,
                 record=scenario.record,
+                start="operator" if self.options.wait else "microscope",
+                approval=self.options.approval,
                 model=self.options.model,
                 deadline_ms=self.options.deadline_ms,
                 rescan=None if scenario.rescan is None else scenario.rescan.policy,
@@ -150,7 +158,6 @@ class Instrument:
         """Run the open session to its end."""
         self._session = session
         self._began_s = time.monotonic()
-        self._pacer = Pacer(self.scenario.rate, speed=self.options.speed)
         self._quality = QualityMeter(self.microscope, adds_up=self._adds_up)
         self._line = Line(
             session,
@@ -159,6 +166,8 @@ class Instrument:
             tell=self._tell,
             watched=self._on_progress is not None,
         )
+        self._wait_for_start()
+        self._pacer = Pacer(self.scenario.rate, speed=self.options.speed)
         self._scan()
         if self.scenario.rescan is not None:
             self._rescan(self.scenario.rescan.max_proposals)
@@ -181,6 +190,12 @@ class Instrument:
             true_dose_max_e_per_nm2=dose.max_e_per_nm2,
             faults=None if link is None else link.report,
         )
+
+    def _wait_for_start(self) -> None:
+        """Let the beam wait, blanked, until an operator starts the session, or wants it to end."""
+        while not self._stopping and not self._session.wait_for_start(START_LOOK_S):
+            self._tell()
+        self._line.answered_s = self._began_s = time.monotonic()
 
     @property
     def _stopping(self) -> bool:

@@ -64,7 +64,7 @@ class Rescans:
             now_s = time.monotonic()
             if self._line.session.enough is not None:
                 return None
-            if owed:
+            if owed or self._line.session.awaits:  # an operator takes what time it takes
                 deadline_s = None
             elif deadline_s is None:
                 deadline_s = now_s + PROPOSAL_WAIT_S

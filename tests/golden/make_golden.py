@@ -22,7 +22,9 @@ from scanmend.target import Target
 from scanmend.wire.header import FrameFlag, FrameHeader, PassReason, RestoredFlag, RestoredHeader, xxh3
 from scanmend.wire.messages import (
     Ack,
+    Awaits,
     Command,
+    Decider,
     Delivery,
     End,
     Enough,
@@ -104,6 +106,7 @@ def control() -> dict[str, tuple[str, Any]]:
                 mode=Mode.EXPOSURE,
                 delivery=Delivery.RECEIVED,
                 record=False,
+                start=Decider.OPERATOR,
                 returns=Returns.ESTIMATE,
                 deadline_ms=250,
                 model="pushpull",
@@ -111,6 +114,7 @@ def control() -> dict[str, tuple[str, Any]]:
                 pixel_dose_budget_e_per_nm2=5000.0,
                 pixel_dose_rate_e_per_nm2_s=90.0,
                 rescan="uncertainty",
+                approval=Decider.OPERATOR,
                 target=Target(sigma_of_range=0.03, quantile=0.95, region=(4, 8, 16, 32), min_gain=0.02, max_passes=12),
                 capabilities=Capabilities(
                     points=False,
@@ -156,6 +160,10 @@ def control() -> dict[str, tuple[str, Any]]:
             "Frames 0 to 6 and 9 are here, 0 to 3 on the disk; 7 and 8 are missing.",
             Ack(session_id=SESSION, received_upto=7, durable_upto=4, credit_until=24, holes=[(7, 9)]),
         ),
+        "ack_awaits": (
+            "A proposal was made from frames 0 to 3, and awaits an operator's approval.",
+            Ack(session_id=SESSION, received_upto=4, durable_upto=4, credit_until=20, awaits=Awaits.APPROVAL.value),
+        ),
         "nack": (
             "Frame 5 was damaged on its way.",
             Nack(session_id=SESSION, code=NackCode.CHECKSUM, reason="Damaged.", mend="Send the frame again.", seq=5),
@@ -194,6 +202,10 @@ def control() -> dict[str, tuple[str, Any]]:
             Executed(session_id=SESSION, proposal_id=1, status=ExecutedStatus.ACCEPTED, plan_id=4),
         ),
         "command": ("An operator pressed stop.", Command(session_id=SESSION, action="stop", by="operator")),
+        "command_start": (
+            "An operator has started a session that waited for it.",
+            Command(session_id=SESSION, action="start", by="operator"),
+        ),
         "end": (
             "Two frames were sent, with payload checksums 1 and 2; one more was discarded by the client.",
             End(
@@ -213,7 +225,8 @@ def control() -> dict[str, tuple[str, Any]]:
                 scanned=11,
                 dropped_by_client=1,
                 received=8,
-                durable=8,
+                durable=5,
+                unrecorded=3,
                 rejected={"dtype": 1},
                 gaps=1,
                 missing=[(9, 10)],
@@ -227,15 +240,17 @@ def control() -> dict[str, tuple[str, Any]]:
                 live_in=3,
                 live_out=2,
                 live_dropped=1,
-                proposals=1,
+                proposals=2,
+                approvals={"accepted": 1, "declined": 1},
                 executed={"accepted": 1},
-                enough="target",
+                enough="declined",
                 dose_e_per_nm2=None,
                 dose_max_e_per_nm2=None,
                 budget_e_per_nm2=None,
                 checksum_matches=False,
                 recording="first",
-                delivery="durable",
+                recorded_from=3,
+                delivery="received",
                 reason="finished",
                 balanced=True,
             ),

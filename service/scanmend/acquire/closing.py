@@ -7,10 +7,10 @@ import logging
 from scanmend.acquire.answers import forget_live
 from scanmend.acquire.context import Context, Posted
 from scanmend.acquire.engine_desk import EngineDesk
-from scanmend.acquire.recordings import Resumed, write_receipt
+from scanmend.acquire.recordings import Resumed
 from scanmend.acquire.session import EndAsked, Session, SessionState
 from scanmend.errors import RecordingError
-from scanmend.record import EntryKind, JournalState
+from scanmend.record import EntryKind, JournalState, write_receipt
 from scanmend.wire.messages import Command, Receipt, encode
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,8 @@ KEPT_ENDED = 32
 
 def account(session: Session | Resumed) -> Receipt:
     """The account of a session as it stands, or as its journal tells it; final where it has its END."""
-    ledger, end, recorded = session.ledger, session.end, session.hello.record
+    ledger, end, operator = session.ledger, session.end, session.operator
+    recorded = session.hello.record or operator.recorded_from is not None
     count = end.count if end else ledger.highest
     dropped = end.dropped if end else ledger.dropped_by_client
     missing = ledger.missing(count)
@@ -40,6 +41,7 @@ def account(session: Session | Resumed) -> Receipt:
         dropped_by_client=dropped,
         received=ledger.received,
         durable=ledger.durable,
+        unrecorded=ledger.unrecorded,
         rejected=dict(ledger.rejected),
         gaps=gaps,
         missing=missing[:64],
@@ -54,13 +56,15 @@ def account(session: Session | Resumed) -> Receipt:
         live_out=ledger.live_out,
         live_dropped=ledger.live_dropped,
         proposals=session.proposals_made,
+        approvals=dict(operator.approvals),
         executed=dict(session.executed),
         enough=session.enough.code if session.enough is not None else "",
         dose_e_per_nm2=session.dose_e_per_nm2,
         dose_max_e_per_nm2=session.dose_max_e_per_nm2,
-        budget_e_per_nm2=session.hello.dose_budget_e_per_nm2,
+        budget_e_per_nm2=operator.terms.budget_e_per_nm2,
         checksum_matches=gaps == 0 and end is not None and ledger.checksum(count) == end.checksum,
         recording=session.hello.session if recorded else "",
+        recorded_from=operator.recorded_from,
         delivery=session.hello.delivery,
         reason=end.reason if end else "",
         balanced=end is not None and ledger.balances(count, dropped, recorded=recorded),

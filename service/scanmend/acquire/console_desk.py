@@ -1,34 +1,40 @@
-"""Answers what web asks: the state of everything, the newest picture, an operator's word."""
+"""Answers what web asks: the state of everything, the newest picture, the maps beside it, an operator's word."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import zmq
 
 from scanmend._version import __version__
-from scanmend.acquire.closing import account, ask_to_stop
-from scanmend.acquire.context import Context, Posted
+from scanmend.acquire.closing import account
+from scanmend.acquire.commands import command
+from scanmend.acquire.context import Context
 from scanmend.acquire.engine_desk import EngineDesk
 from scanmend.acquire.recordings import free_bytes
 from scanmend.acquire.session import Session, SessionState
 from scanmend.errors import MalformedMessage
 from scanmend.ipc.console import (
     AskCommand,
+    AskDose,
     AskPicture,
+    AskProposal,
     AskStatus,
     EngineInfo,
     FromAcquire,
+    MapFile,
     Obeyed,
+    ProposalPlan,
     Refused,
     SessionInfo,
     Status,
     decode_to_acquire,
     encode,
 )
-from scanmend.wire.messages import finite_or_none
+from scanmend.wire.messages import Proposal, finite_or_none
 
 PATIENCE_NS = 2_000_000_000
 """How long a question for a newer picture may stay open, and how long a watcher counts as watching."""
@@ -42,6 +48,13 @@ class _Open:
 
 
 @dataclass(slots=True)
+class _OpenDose:
+    asker: bytes
+    ask: int
+    until_mono_ns: int
+
+
+@dataclass(slots=True)
 class ConsoleDesk:
     """The ROUTER that web asks at."""
 
@@ -49,6 +62,8 @@ class ConsoleDesk:
     desk: EngineDesk
     socket: zmq.Socket[bytes]
     _open: dict[tuple[bytes, str], _Open] = field(default_factory=dict)
+    _doses: dict[int, _OpenDose] = field(default_factory=dict)
+    """Who waits for the dose of a session's pixels, one for each session."""
 
     def receive(self) -> None:
         """Take all questions that have come."""
@@ -66,12 +81,17 @@ class ConsoleDesk:
                     self._answer(asker, self.status(question.ask))
                 case AskPicture():
                     self._ask_picture(asker, question)
+                case AskDose():
+                    self._ask_dose(asker, question)
+                case AskProposal():
+                    self._send_proposal(asker, question)
                 case AskCommand():
                     self._answer(asker, self._command(question))
 
     def turn(self) -> None:
         """Answer the open questions for pictures that can be answered now."""
         now = self.context.clock.mono_ns()
+        self._answer_doses(now)
         for key, entry in list(self._open.items()):
             session = self.context.session_named(entry.question.session)
             if session is None or session.state is SessionState.ENDED:
@@ -132,19 +152,54 @@ class ConsoleDesk:
             session.ledger.live_out += 1
         return True
 
+    # Maps ------------------------------------------------------------------------------------------------------------
+
+    def _ask_dose(self, asker: bytes, question: AskDose) -> None:
+        """Have the engine paint it, one picture at a time for each session; a second asker is told to come again."""
+        session = self.context.session_named(question.session)
+        if session is None or session.state is SessionState.ENDED:
+            self._answer(asker, self._refused(question.ask, session))
+        elif session.id in self._doses or not self.desk.ask_dose(session, question.ask):
+            self._answer(asker, Refused(ask=question.ask, code="nothing_new", reason="The engine cannot tell now."))
+        else:
+            until = self.context.clock.mono_ns() + PATIENCE_NS
+            self._doses[session.id] = _OpenDose(asker, question.ask, until)
+
+    def _answer_doses(self, now_mono_ns: int) -> None:
+        made, self.desk.doses_made = self.desk.doses_made, {}
+        for session_id, entry in list(self._doses.items()):
+            dose = made.pop(session_id, None)
+            if dose is not None and dose.ask == entry.ask and dose.path:
+                self._answer(entry.asker, MapFile(ask=entry.ask, path=dose.path))
+            elif dose is not None or now_mono_ns > entry.until_mono_ns:
+                if dose is not None and dose.path:  # of a question that was given up
+                    Path(dose.path).unlink(missing_ok=True)
+                self._answer(entry.asker, Refused(ask=entry.ask, code="nothing_new", reason="The engine cannot tell."))
+            else:
+                continue
+            del self._doses[session_id]
+        for late in made.values():
+            if late.path:
+                Path(late.path).unlink(missing_ok=True)
+
+    def _send_proposal(self, asker: bytes, question: AskProposal) -> None:
+        session = self.context.session_named(question.session)
+        proposal = None if session is None else _shown_proposal(session)
+        if proposal is None:
+            self._answer(asker, Refused(ask=question.ask, code="no_proposal", reason="No proposal is open."))
+            return
+        head = encode(ProposalPlan(ask=question.ask, proposal_id=proposal.proposal_id))
+        self.socket.send_multipart([asker, head, msgspec.msgpack.encode(proposal.plan)], zmq.DONTWAIT)
+
     # Commands --------------------------------------------------------------------------------------------------------
 
     def _command(self, question: AskCommand) -> FromAcquire:
         session = self.context.session_named(question.session)
         if session is None or session.state is SessionState.ENDED:
             return self._refused(question.ask, session)
-        if ask_to_stop(self.context, session, question.action, question.by) is not Posted.SENT:
-            return Refused(
-                ask=question.ask,
-                code="detached",
-                reason="The microscope is not connected, so the command cannot reach it.",
-                mend="Stop the scan at the microscope itself.",
-            )
+        refusal = command(self.context, self.desk, session, question)
+        if refusal is not None:
+            return Refused(ask=question.ask, code=refusal.code, reason=refusal.reason, mend=refusal.mend)
         return Obeyed(ask=question.ask)
 
     # Status ----------------------------------------------------------------------------------------------------------
@@ -177,10 +232,12 @@ class ConsoleDesk:
 
     def _session(self, session: Session) -> SessionInfo:
         frames_in, frames_out, bytes_in = session.meters.rates(self.context.clock.mono_ns())
-        proposal = next(iter(session.proposals.values()), None)
+        proposal = _shown_proposal(session)
+        operator = session.operator
+        waiting = session.state is SessionState.OPEN and not operator.started
         return SessionInfo(
             hello=session.hello,
-            state=session.state.value,
+            state="waiting" if waiting else session.state.value,
             opened_unix_ns=session.opened_unix_ns,
             account=session.receipt or account(session),
             frames_per_s_in=frames_in,
@@ -199,6 +256,7 @@ class ConsoleDesk:
             if proposal is None
             else {
                 "proposal_id": proposal.proposal_id,
+                "awaits": "operator" if proposal is operator.held else "microscope",
                 "policy": proposal.policy,
                 "reason": proposal.reason,
                 "points": proposal.plan.points,
@@ -210,4 +268,11 @@ class ConsoleDesk:
                 "expires_unix_ns": proposal.expires_unix_ns,
             },
             enough=session.enough.reason if session.enough is not None else "",
+            policy=operator.terms.policy,
+            approval=operator.terms.approval.value,
         )
+
+
+def _shown_proposal(session: Session) -> Proposal | None:
+    """The proposal that an operator is asked about, else the oldest that the client has."""
+    return session.operator.held or next(iter(session.proposals.values()), None)

@@ -6,6 +6,7 @@ from scanmend.acquire.context import Context
 from scanmend.acquire.engine_desk import EngineDesk
 from scanmend.acquire.jobs import FLOAT_BYTES, Slots
 from scanmend.acquire.ledger import Ledger
+from scanmend.acquire.operator_part import OperatorPart
 from scanmend.acquire.recordings import Resumed, free_bytes, has_recording, open_recording
 from scanmend.acquire.session import Session, SessionState
 from scanmend.errors import ConfigurationError, InvalidInput, RecordingError, ScanmendError
@@ -65,6 +66,7 @@ def welcome(context: Context, desk: EngineDesk, hello: Hello, peer: bytes) -> Se
         hello=hello,
         opened_unix_ns=opened,
         slots=slots,
+        operator=OperatorPart.of(hello),
         max_frame_bytes=max_frame_bytes(context, hello),
         credit_frames=context.settings.credit_frames,
         journal=journal,
@@ -82,6 +84,7 @@ def readmit(context: Context, resumed: Resumed) -> Session:
         hello=resumed.hello,
         opened_unix_ns=resumed.opened_unix_ns,
         slots=make_slots(context, resumed.hello),
+        operator=resumed.operator,
         max_frame_bytes=max_frame_bytes(context, resumed.hello),
         credit_frames=context.settings.credit_frames,
         journal=resumed.journal,
@@ -89,6 +92,7 @@ def readmit(context: Context, resumed: Resumed) -> Session:
         heard_mono_ns=context.clock.mono_ns(),
         ledger=resumed.ledger,
         plans=resumed.plans,
+        passes=resumed.passes,
         proposals=resumed.proposals,
         proposals_made=resumed.proposals_made,
         proposal_owed=resumed.proposal_owed,
@@ -119,6 +123,7 @@ def greeting(context: Context, desk: EngineDesk, session: Session) -> Welcome:
         provider=info.provider if info else "",
         policies=policy_names(),
         recording=session.journal is not None,
+        awaits=ack.awaits,
     )
 
 

@@ -13,16 +13,18 @@ import logging
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scanmend.acquire.answers import answer_dropped, answer_next, answer_passed, answer_restored
+from scanmend.acquire.answers import answer_dropped, answer_passed, answer_restored
+from scanmend.acquire.approvals import take_enough, take_proposal
 from scanmend.acquire.context import MENDS, Context
 from scanmend.acquire.engine_line import EngineLine, Gone, proposal_of
 from scanmend.acquire.jobs import Job, Picture
 from scanmend.acquire.session import Session, SessionState
-from scanmend.errors import InvalidInput
 from scanmend.ipc import SlotRing
 from scanmend.ipc.engine_link import (
+    AskDose,
     CloseSession,
     Done,
+    DoseMade,
     EngineProblem,
     EngineReady,
     EnoughSaid,
@@ -32,13 +34,13 @@ from scanmend.ipc.engine_link import (
     ProposalMade,
     RingInfo,
     SessionSummary,
+    ToEngine,
     Work,
 )
 from scanmend.plan import ScanPlan
-from scanmend.record import EntryKind, session_path
+from scanmend.record import session_path
 from scanmend.wire.header import PassReason
 from scanmend.wire.messages import Enough, Executed, Mode, Nack, NackCode
-from scanmend.wire.messages import encode as encode_wire
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +72,8 @@ class EngineDesk:
     started_mono_ns: int = 0
     _jobs: dict[int, tuple[Session, Job]] = field(default_factory=dict)
     _tickets: int = 0
+    doses_made: dict[int, DoseMade] = field(default_factory=dict)
+    """Pictures of the dose, by session, that the console has not fetched yet."""
     _known: set[int] = field(default_factory=set)
     """Sessions that the engine has been told of."""
 
@@ -136,6 +140,8 @@ class EngineDesk:
                 self._proposal(message)
             case EnoughSaid():
                 self._enough(message.enough)
+            case DoseMade():
+                self.doses_made[message.session_id] = message
             case SessionSummary():
                 session = self.context.sessions.get(message.session_id)
                 if session is not None:
@@ -276,7 +282,9 @@ class EngineDesk:
 
     def _introduce(self, session: Session) -> bool:
         """Tell the engine of a session; False where its journal is not readable that far yet."""
-        rebuild = session.hello.mode is Mode.EXPOSURE and session.ledger.received > len(session.waiting)
+        exposure = session.hello.mode is Mode.EXPOSURE
+        rebuild = exposure and session.ledger.received > len(session.waiting)
+        lost = _lost_frames(session, rebuild=rebuild) if exposure else 0
         journal = ""
         skip: list[int] = []
         if session.journal is not None and self.context.recordings is not None:
@@ -287,14 +295,14 @@ class EngineDesk:
         self._known.add(session.id)
         self.line.send(
             OpenSession(
-                hello=session.hello,
+                hello=session.operator.terms.put_into(session.hello),
                 frames_in=_ring(session.slots.ring_in),
                 pictures_out=_ring(session.slots.ring_out),
                 journal=journal,
-                rebuild=rebuild and bool(journal),
+                rebuild=rebuild and not lost,
                 rebuild_skip=skip if rebuild else [],
                 propose=rebuild and session.proposal_owed and not session.waiting,
-                lost_frames=session.exposure_frames if rebuild and not journal else 0,
+                lost_frames=lost,
             )
         )
         for plan_id, plan in session.plans.items():
@@ -308,8 +316,17 @@ class EngineDesk:
 
     def tell_executed(self, executed: Executed) -> None:
         """Tell the engine what became of a proposal."""
-        if executed.session_id in self._known:
-            self.line.send(ExecutedNotice(executed=executed))
+        self.tell(executed.session_id, ExecutedNotice(executed=executed))
+
+    def tell(self, session_id: int, message: ToEngine) -> bool:
+        """Tell the engine something of a session, if it knows it; whether it does."""
+        if session_id in self._known:
+            self.line.send(message)
+        return session_id in self._known
+
+    def ask_dose(self, session: Session, ask: int) -> bool:
+        """Have the engine paint the dose of each pixel; whether there is an engine that can."""
+        return self.state == "ready" and self.tell(session.id, AskDose(session_id=session.id, ask=ask))
 
     def ask_summary(self, session: Session) -> None:
         """The session has no more frames: have the engine close it and tell its dose."""
@@ -329,23 +346,22 @@ class EngineDesk:
         session = self.context.sessions.get(proposal.session_id)
         if session is None or session.state in (SessionState.ENDING, SessionState.ENDED):
             return
-        session.proposal_owed = False
-        try:
-            session.record(EntryKind.PROPOSAL, proposal.proposal_id, encode_wire(proposal))
-        except InvalidInput as error:
-            self.context.problem("proposal_not_recorded", error.message, mend=error.mend, session=session.name)
-            return
-        session.proposals[proposal.proposal_id] = proposal
-        session.proposals_made += 1
-        answer_next(self.context, session, proposal)
+        take_proposal(self.context, self, session, proposal)
 
     def _enough(self, enough: Enough) -> None:
         session = self.context.sessions.get(enough.session_id)
         if session is None or session.state in (SessionState.ENDING, SessionState.ENDED):
             return
-        session.proposal_owed, session.enough = False, enough
-        session.record(EntryKind.ENOUGH, enough.based_on_frames, encode_wire(enough))
-        answer_next(self.context, session, enough)
+        take_enough(self.context, session, enough)
+
+
+def _lost_frames(session: Session, *, rebuild: bool) -> int:
+    """How many frames of an exposure no engine can be given again: those that are in no recording."""
+    if rebuild and session.journal is None:
+        return max(session.exposure_frames, session.ledger.begin)
+    if rebuild and session.operator.recorded_from:
+        return max(session.exposure_frames, session.ledger.unrecorded, session.operator.forgotten_upto)
+    return max(session.operator.forgotten_upto, session.ledger.begin)
 
 
 def _ring(ring: SlotRing) -> RingInfo:

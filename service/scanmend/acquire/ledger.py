@@ -71,6 +71,8 @@ class Ledger:
     _durable: int = 0
     _undurable: int = 0
     """Received frames that never will be durable."""
+    unrecorded: int = 0
+    """Frames received before the recording began; 0 where it began with the session."""
 
     def __post_init__(self) -> None:
         self.forget(self.begin)
@@ -159,6 +161,13 @@ class Ledger:
         """Every number below is on the disk or rejected."""
         return self._durable_upto
 
+    def begin_recording(self) -> None:
+        """What was received so far is in no recording; what comes from now on will be durable."""
+        self.unrecorded = self.received
+        self._durable_upto = self.received_upto
+        self._durable_ahead = set(self._ahead) - self._rejected
+        self._advance_durable()
+
     def make_durable(self, seq: int) -> None:
         """Note that a received frame is on the disk."""
         self._durable_ahead.add(seq)
@@ -167,7 +176,7 @@ class Ledger:
 
     def recording_failed(self) -> None:
         """Nothing more gets onto the disk: what was received and is not there counts as rejected."""
-        lost = self.received - self._durable - self._undurable
+        lost = self.received - self.unrecorded - self._durable - self._undurable
         if lost:
             self.rejected["recording_failed"] += lost
             self._undurable += lost
@@ -219,10 +228,10 @@ class Ledger:
         Args:
             count: END's number of frames.
             dropped: END's number of frames that the client discarded itself.
-            recorded: Whether received frames must also be durable.
+            recorded: Whether received frames must also be durable, but for those before the recording began.
         """
         gaps = sum(last - first for first, last in self.missing(count))
-        kept = self._durable if recorded else self.received
+        kept = self._durable + self.unrecorded if recorded else self.received
         return (
             count == kept + self.rejected.total() + gaps
             and self.received == self.restored_out + self.passed_through.total() + self.dropped.total()

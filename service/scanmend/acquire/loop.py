@@ -10,6 +10,7 @@ from pathlib import Path
 import zmq
 
 from scanmend.acquire.answers import flush_answers
+from scanmend.acquire.approvals import watch_approvals
 from scanmend.acquire.closing import ask_to_stop, end_now, watch_sessions
 from scanmend.acquire.console_desk import ConsoleDesk
 from scanmend.acquire.context import Clock, Context, Posted
@@ -117,7 +118,7 @@ class Acquire:
 
     def _tidy_up(self) -> str:
         """Remove what an acquire that was killed left in the run directory; gives the address it listened at."""
-        for pattern in ("ring-*", "plan-*", "proposal-*", "engine.sock"):
+        for pattern in ("ring-*", "plan-*", "proposal-*", "dose-*", "engine.sock"):
             for path in self.run_dir.glob(pattern):
                 path.unlink(missing_ok=True)
         before = self.run_dir / "acquire.address"
@@ -207,6 +208,7 @@ class Acquire:
             session.in_flight.sweep()
             if session.peer is not None and (session.ack_due or session.credit_grew()):
                 self._context.send(session.peer, session.ack())
+        watch_approvals(self._context, self._desk)
         self._console.turn()
         watch_sessions(self._context, self._desk)
         self._board.beat("acquire")

@@ -26,6 +26,7 @@ from scanmend.errors import (
 from scanmend.record import EntryKind
 from scanmend.wire.header import FRAME_MAGIC, FrameHeader
 from scanmend.wire.messages import (
+    Approval,
     End,
     Executed,
     Hello,
@@ -144,7 +145,7 @@ class Reception:
     def _plan(self, session: Session, message: Plan, data: bytes) -> None:
         known = session.plans.get(message.plan_id)
         if known == message.plan:
-            return
+            return  # of a recording that began in the middle, its first frame has it recorded
         if known is not None:
             self._bad_plan(session, message, "This plan id has another plan already.", "Count plan ids up.")
             return
@@ -247,7 +248,11 @@ class Reception:
     # EXECUTED, END ---------------------------------------------------------------------------------------------------
 
     def _executed(self, session: Session, message: Executed, data: bytes) -> None:
-        if session.proposals.pop(message.proposal_id, None) is None:
+        held = session.operator.held
+        if held is not None and held.proposal_id == message.proposal_id:
+            # A service that was killed just after the approval had it written, but not yet on the disk.
+            session.operator.settle(Approval.ACCEPTED, "")
+        elif session.proposals.pop(message.proposal_id, None) is None:
             nack = Nack(
                 session_id=session.id,
                 code=NackCode.UNKNOWN_PROPOSAL,

@@ -13,31 +13,34 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
+from scanmend.acquire.late_recording import record_from_now_on
 from scanmend.acquire.ledger import Ledger, Verdict
-from scanmend.acquire.session import EndAsked
+from scanmend.acquire.operator_part import OperatorPart, not_approved
+from scanmend.acquire.session import EndAsked, Session
 from scanmend.errors import InvalidInput, MalformedMessage, ProtocolError, RecordingError, RecordingNotWritable
 from scanmend.plan import ScanPlan
 from scanmend.record import (
+    RECEIPT_NAME,
     Entry,
     EntryKind,
     JournalSettings,
     JournalWriter,
+    Note,
     create_journal,
+    read_note,
     reopen_for_append,
     session_path,
 )
 from scanmend.settings import Settings
 from scanmend.wire.header import FrameHeader
 from scanmend.wire.messages import (
+    Approval,
     ClientMessage,
     Enough,
     Executed,
     Hello,
     Plan,
     Proposal,
-    Receipt,
     ServiceMessage,
     decode_client,
     decode_service,
@@ -45,8 +48,6 @@ from scanmend.wire.messages import (
 )
 
 log = logging.getLogger(__name__)
-
-RECEIPT_NAME = "receipt.json"
 
 
 @dataclass(slots=True)
@@ -58,8 +59,10 @@ class Resumed:
     journal: JournalWriter
     ledger: Ledger
     plans: dict[int, ScanPlan]
+    passes: int
+    operator: OperatorPart
     proposals: dict[int, Proposal]
-    """Those that the client has not answered."""
+    """Those that the client has and has not answered."""
     proposals_made: int
     proposal_owed: bool
     """Whether a pass is complete, and nothing came after it: no frame, no proposal, no ENOUGH."""
@@ -115,33 +118,25 @@ def open_recording(settings: Settings, folder: Path, hello: Hello, opened_unix_n
     return journal
 
 
+def begin_recording(settings: Settings, folder: Path, session: Session, by: str) -> None:
+    """Record a session from now on that was not recorded so far.
+
+    Raises:
+        RecordingError: It cannot be begun; the error says why, and the session goes on without.
+    """
+    free, wanted = free_bytes(folder), settings.free_bytes + settings.segment_bytes
+    if free < wanted:
+        raise RecordingError(
+            f"The recordings disk has {free >> 20} MiB free, {wanted >> 20} MiB are needed.",
+            mend="Free some space, and ask again.",
+        )
+    record_from_now_on(session, open_recording(settings, folder, session.hello, session.opened_unix_ns), by)
+
+
 def _sizes(settings: Settings) -> JournalSettings:
     return JournalSettings(
         segment_bytes=settings.segment_bytes, queue_bytes=settings.queue_bytes, reserve_bytes=settings.free_bytes
     )
-
-
-def write_receipt(folder: Path, receipt: Receipt) -> None:
-    """Leave the receipt beside the journal, whole or not at all.
-
-    Raises:
-        RecordingError: The disk refused it.
-    """
-    path = session_path(folder, receipt.session) / RECEIPT_NAME
-    aside = path.with_name(f".{RECEIPT_NAME}.{os.getpid()}")
-    data = msgspec.json.format(msgspec.json.encode(receipt), indent=2)
-    try:
-        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(fd)
-        aside.rename(path)
-    except OSError as error:
-        raise RecordingError(
-            f"The receipt of session {receipt.session} could not be written: {error.strerror}.",
-            mend="The journal is whole; free some space in the recordings folder.",
-        ) from error
 
 
 def unfinished(folder: Path) -> Iterator[Path]:
@@ -174,6 +169,7 @@ def resume(settings: Settings, folder: Path, path: Path) -> Resumed:
         )
     lost = report.entries_lost
     damage = f"{lost} entries of the journal are damaged." if lost else ""
+    reading.ledger.forget(reading.operator.forgotten_upto)
     for seq in reading.frames:  # what was read is on the disk for certain only now
         reading.ledger.make_durable(seq)
     return Resumed(
@@ -182,6 +178,8 @@ def resume(settings: Settings, folder: Path, path: Path) -> Resumed:
         journal=journal,
         ledger=reading.ledger,
         plans=reading.plans,
+        passes=reading.passes,
+        operator=reading.operator,
         proposals=reading.proposals,
         proposals_made=reading.proposals_made,
         proposal_owed=reading.owed and reading.hello.rescan is not None,
@@ -201,6 +199,8 @@ class _Reading:
     ledger: Ledger = field(default_factory=Ledger)
     plans: dict[int, ScanPlan] = field(default_factory=dict)
     frames: list[int] = field(default_factory=list)
+    passes: int = 0
+    operator: OperatorPart = field(default_factory=OperatorPart)
     proposals: dict[int, Proposal] = field(default_factory=dict)
     proposals_made: int = 0
     owed: bool = False
@@ -214,6 +214,8 @@ class _Reading:
                 self._frame(FrameHeader.unpack(head, max_payload_bytes=1 << 62))
             elif entry.kind in (EntryKind.PROPOSAL, EntryKind.ENOUGH):
                 self._choice(decode_service(head))
+            elif entry.kind is EntryKind.NOTE and (note := read_note(head)) is not None:
+                self._note(note)
             elif entry.kind in (EntryKind.SESSION, EntryKind.PLAN, EntryKind.EXECUTED):
                 self._message(entry, decode_client(head))
         except (ProtocolError, InvalidInput) as error:
@@ -223,20 +225,39 @@ class _Reading:
         match message:
             case Hello():
                 self.hello, self.opened_unix_ns = message, entry.seq
+                self.operator = OperatorPart.of(message)
             case Plan():
                 self.plans[message.plan_id] = message.plan
             case Executed():
+                held = self.operator.held
+                if held is not None and held.proposal_id == message.proposal_id:
+                    self.operator.settle(Approval.ACCEPTED, "")
                 self.proposals.pop(message.proposal_id, None)
                 self.executed[message.status] = self.executed.get(message.status, 0) + 1
 
     def _choice(self, message: ServiceMessage) -> None:
         match message:
             case Proposal():
-                self.proposals[message.proposal_id] = message
+                if not self.operator.read_proposal(message):
+                    self.proposals[message.proposal_id] = message
                 self.proposals_made += 1
                 self.owed = False
             case Enough():
                 self.enough, self.owed = message, False
+
+    def _note(self, note: Note) -> None:
+        held, self.operator.notes = self.operator.held, self.operator.notes + 1
+        passed_on = self.operator.read(note)
+        if passed_on is not None:
+            self.proposals[passed_on.proposal_id] = passed_on
+        decided = self.operator.decided
+        if held is None or self.operator.held is not None or decided is None:
+            return
+        if decided[1] in (Approval.DECLINED, Approval.EXPIRED):  # the ENOUGH itself may have come too late for the disk
+            self.owed = False
+            self.enough = not_approved(
+                held, decided[1], decided[2], frames=self.ledger.highest, passes=self.passes, dose_e_per_nm2=None
+            )
 
     def _frame(self, header: FrameHeader) -> None:
         if self.ledger.judge(header.seq, header.payload_xxh3) is not Verdict.NEW:
@@ -244,4 +265,6 @@ class _Reading:
         self.ledger.take(header.seq, header.payload_xxh3, header.dropped_before)
         self.ledger.dropped["service_restarted"] += 1
         self.frames.append(header.seq)
+        self.passes = max(self.passes, header.pass_index + 1)
+        self.operator.started = True
         self.owed, self.enough = header.end_of_pass, None

@@ -6,6 +6,8 @@
       │ END                │ abandoned
       ▼                    ▼
     ending ──answered, durable──▶ ended
+
+A session whose start was left to an operator is open too, without credit, and is shown as `waiting`.
 """
 
 from __future__ import annotations
@@ -20,12 +22,14 @@ from itertools import islice
 import zmq
 
 from scanmend.acquire.jobs import InFlight, Job, Picture, Slots
+from scanmend.acquire.late_recording import record_plan
 from scanmend.acquire.ledger import MAX_HOLES, Ledger, Verdict
 from scanmend.acquire.meters import Meters
+from scanmend.acquire.operator_part import OperatorPart
 from scanmend.errors import RecordingError
 from scanmend.ipc.console import PictureInfo
 from scanmend.plan import ScanPlan
-from scanmend.record import EntryKind, JournalWriter, ModelNote, write_note
+from scanmend.record import EntryKind, JournalWriter, ModelNote, Note, write_note
 from scanmend.wire.header import FrameHeader
 from scanmend.wire.messages import (
     Ack,
@@ -86,6 +90,7 @@ class Session:
     hello: Hello
     opened_unix_ns: int
     slots: Slots
+    operator: OperatorPart
     max_frame_bytes: int
     credit_frames: int
     journal: JournalWriter | None = None
@@ -103,8 +108,10 @@ class Session:
     """Received, not yet given to the engine."""
     answers: deque[Callable[[], bool]] = field(default_factory=deque)
     """Messages that the client has not taken yet; each gives whether it went."""
+    passes: int = 0
+    """One more than the highest number of a pass that a frame was received of."""
     proposals: dict[int, Proposal] = field(default_factory=dict)
-    """Open ones."""
+    """Open ones, which the client has."""
     proposals_made: int = 0
     proposal_owed: bool = False
     """Whether the last pass is restored and the engine has not said what comes next."""
@@ -131,6 +138,8 @@ class Session:
     credit_until: int = 0
     slots_closed: bool = False
     ack_due: bool = False
+    plans_recorded: set[int] | None = None
+    """Where the recording began in the middle: plans that it has."""
     _appended: deque[tuple[int, int]] = field(default_factory=deque)
     """(journal entry, seq) of frames that are not durable yet, in order."""
 
@@ -171,7 +180,7 @@ class Session:
             return NackCode.BAD_PLAN if header.plan_id in self.bad_plans else NackCode.UNKNOWN_PLAN
         if header.first_point + header.points > plan.points:
             return NackCode.BEYOND_PLAN
-        return None
+        return record_plan(self, header.plan_id, plan)
 
     def judge(self, header: FrameHeader) -> Verdict:
         """What the ledger says of a frame."""
@@ -190,6 +199,7 @@ class Session:
             )
             self._appended.append((index, header.seq))
         self.ledger.take(header.seq, header.payload_xxh3, header.dropped_before)
+        self.passes = max(self.passes, header.pass_index + 1)
         self.proposal_owed, self.enough = False, None
         self.meters.came(job.received_mono_ns, header.payload_bytes)
         self.waiting.append(job)
@@ -215,8 +225,12 @@ class Session:
         """A model has restored a frame: the journal names each one once, for whoever reads the recording later."""
         if sha256 not in self.models_noted:
             self.models_noted.add(sha256)
-            note = ModelNote(name=name, sha256=sha256, provider=provider)
-            self.record(EntryKind.NOTE, len(self.models_noted) - 1, write_note(note))
+            self.note(ModelNote(name=name, sha256=sha256, provider=provider))
+
+    def note(self, note: Note) -> None:
+        """Have the recording say something, where there is one."""
+        self.record(EntryKind.NOTE, self.operator.notes, write_note(note))
+        self.operator.notes += 1
 
     def note_durable(self) -> None:
         """Ask the journal how far it has got."""
@@ -238,7 +252,7 @@ class Session:
     @property
     def recorded(self) -> bool:
         """Whether the identities ask for durable frames."""
-        return self.hello.record
+        return self.hello.record or self.operator.recorded_from is not None
 
     @property
     def all_durable(self) -> bool:
@@ -263,12 +277,15 @@ class Session:
             credit_until=self.credit_until,
             holes=list(islice(missing, MAX_HOLES)),
             paused=paused,
+            awaits=self.operator.awaits.value,
         )
 
     def _room(self) -> tuple[int, str]:
         """How many frames more may come, and why there is no room where there is none."""
         if self.recording_failed is not None:
             return 0, f"recording failed: {self.recording_failed.message}"
+        if not self.operator.started:
+            return 0, "waiting for an operator to start the session"
         room = self.credit_frames - self.ledger.unanswered
         why = "waiting for the restoration" if room <= 0 else ""
         if self.journal is not None:

@@ -51,6 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--session", help="name of the session (the scenario's with the time and a random word)")
     parser.add_argument("--sessions", type=_count, default=1, help="sessions one after another; 0 until stopped")
     parser.add_argument("--no-recording", action="store_true", help="have nothing kept by the service")
+    parser.add_argument("--wait", action="store_true", help="wait until an operator starts the session at the service")
+    parser.add_argument("--approval", action="store_true", help="let an operator accept or decline each rescan")
     parser.add_argument("--json", action="store_true", help="print one line of JSON for each session")
     # Ends with the process that started it.
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
@@ -77,6 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
         seed=scenario.seed if arguments.seed is None else arguments.seed,
         model=arguments.model,
         record=False if arguments.no_recording else None,
+        wait=arguments.wait,
+        approval="operator" if arguments.approval else "microscope",
     )
     return _Sessions(arguments).run(scenario, options)
 

@@ -64,7 +64,8 @@ class AdaptiveOptions(SessionOptions, total=False):
     first: ScanPlan | None
     """The first pass; default: every pixel with a quarter of the budget, or a jittered grid where that is too much."""
     decision_timeout_s: float
-    """Longest wait for the next plan after a restoration; default 60 s."""
+    """Longest wait for the service's choice of the next plan after a restoration; default 60 s. Where the plan then
+    needs an operator's approval, that is waited for without a limit of its own: the service gives it one."""
 
 
 _OWN = set(AdaptiveOptions.__annotations__) - set(SessionOptions.__annotations__)
@@ -135,6 +136,19 @@ class AdaptiveBase:
         elif face is not None and face.command is not None:
             self.why = f"An operator asked to {face.command}."
         return bool(self.why)
+
+    def _until(self, session: SessionFace, until_s: float) -> float:
+        """When the choice of the next plan is overdue; an operator's time is not the service's.
+
+        Raises:
+            SessionPaused: It is overdue now.
+        """
+        now_s = time.monotonic()
+        if session.awaits:
+            return now_s + self._timeout_s
+        if now_s > until_s:
+            raise self._no_decision()
+        return until_s
 
     def _check_submitted(self, step: StepBase) -> None:
         if step.declined:
@@ -271,7 +285,8 @@ class AdaptiveScan(AdaptiveBase):
             self._face = session
             plan, proposal = self.first, None
             try:
-                while True:
+                session.wait_for_start()
+                while not self._over():
                     step = Step(session, self.passes, plan, proposal)
                     yield step
                     self._check_submitted(step)
@@ -291,8 +306,7 @@ class AdaptiveScan(AdaptiveBase):
             if proposal is not None:
                 return proposal
             session.check()
-            if time.monotonic() > until_s:
-                raise self._no_decision()
+            until_s = self._until(session, until_s)
         return None
 
 
@@ -356,7 +370,8 @@ class AsyncAdaptiveScan(AdaptiveBase):
             self._face = session
             plan, proposal = self.first, None
             try:
-                while True:
+                await session.wait_for_start()
+                while not self._over():
                     step = AsyncStep(session, self.passes, plan, proposal)
                     yield step
                     self._check_submitted(step)
@@ -376,8 +391,7 @@ class AsyncAdaptiveScan(AdaptiveBase):
             if proposal is not None:
                 return proposal
             session.check()
-            if time.monotonic() > until_s:
-                raise self._no_decision()
+            until_s = self._until(session, until_s)
         return None
 
 

@@ -64,6 +64,11 @@ class AsyncSession(SessionFace):
             raise self._opening_error(self._timeout_s)
         return self
 
+    async def wait_for_start(self, timeout_s: float | None = None) -> bool:
+        """Wait until an operator starts the session; as `Session.wait_for_start`."""
+        await self._wait(self._start_said, timeout_s)
+        return self._is_started()
+
     async def send(
         self,
         frame: Frame | npt.ArrayLike,

@@ -41,6 +41,7 @@ from scanmend.wire.header import RestoredHeader
 from scanmend.wire.messages import (
     RETRIABLE,
     Ack,
+    Awaits,
     Command,
     Enough,
     ExecutedStatus,
@@ -106,6 +107,8 @@ class SessionCore:
         self.welcome: Welcome | None = None
         self.receipt: Receipt | None = None
         self.command: str | None = None
+        self.awaits = ""
+        """What an operator must do before the session goes on, one of `Awaits`."""
         self.enough: Enough | None = None
         self.paused = ""
         self.troubles = Troubles()
@@ -286,7 +289,7 @@ class SessionCore:
                 return None  # frames that were sent since then get an answer of their own
             self.enough = message
         elif isinstance(message, Command):
-            self.command = message.action
+            self._on_command(message)
         else:
             self.receipt, self.state = message, State.ENDED
             self.ring.acknowledge(self.ring.next_seq, self.ring.next_seq)
@@ -314,8 +317,15 @@ class SessionCore:
         self.troubles.failure = SessionRefused(refuse.reason, code=refuse.code, mend=refuse.mend)
         self.state = State.FAILED
 
+    def _on_command(self, command: Command) -> None:
+        if command.action != "start":
+            self.command = command.action
+        elif self.awaits == Awaits.START:
+            self.awaits = Awaits.NOTHING.value
+
     def _on_welcome(self, welcome: Welcome) -> None:
         before, self.welcome = self.welcome, welcome
+        self.awaits = welcome.awaits
         forgotten = before is not None and before.boot_id != welcome.boot_id
         if before is None or forgotten:
             self._credit_until = welcome.credit_until
@@ -341,7 +351,7 @@ class SessionCore:
         if self.state is State.GREETING:
             return  # the WELCOME that is on its way knows more
         self._credit_until = max(self._credit_until, ack.credit_until)
-        self.paused = ack.paused
+        self.paused, self.awaits = ack.paused, ack.awaits
         self.ring.acknowledge(ack.received_upto, ack.durable_upto)
         for first, end in ack.holes:
             self.ring.resend(range(first, min(end, self.ring.next_seq)), self.last_heard_s)

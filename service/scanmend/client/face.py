@@ -27,7 +27,7 @@ from scanmend.errors import (
 from scanmend.field import Field
 from scanmend.frame import Frame
 from scanmend.plan import ScanPlan
-from scanmend.wire.messages import Enough, ExecutedStatus, Proposal, Receipt, Welcome
+from scanmend.wire.messages import Awaits, Enough, ExecutedStatus, Proposal, Receipt, Welcome
 
 
 class SessionFace:
@@ -97,6 +97,11 @@ class SessionFace:
     def command(self) -> str | None:
         """What an operator asked for: `stop` (finish the pass, then end), `abort` (end at once), or None."""
         return self._core.command
+
+    @property
+    def awaits(self) -> str:
+        """What an operator must do before the session goes on: `start`, `approval` (of a proposal), or nothing."""
+        return self._core.awaits
 
     @property
     def paused(self) -> str:
@@ -250,6 +255,18 @@ class SessionFace:
                 return proposal
             self._core.decide(proposal, ExecutedStatus.EXPIRED)
         return None
+
+    def _start_said(self) -> bool:
+        """Whether an operator has started the session, or it will not be."""
+        core = self._core
+        waits = core.awaits == Awaits.START or core.state is State.GREETING
+        return not waits or core.command is not None or self._closed or core.over
+
+    def _is_started(self) -> bool:
+        """Whether frames may be sent, after a wait for the start."""
+        if self._core.command is None:
+            self.check()
+        return self._start_said() and self._core.command is None
 
     def _begin_end(self, reason: str | None) -> None:
         by_command = {"stop": "stopped", "abort": "aborted"}.get(self._core.command or "", "finished")

@@ -11,7 +11,7 @@ from scanmend._version import __version__
 from scanmend.errors import InvalidInput
 from scanmend.field import Capabilities, Channel, Field
 from scanmend.target import Target
-from scanmend.wire.messages import Delivery, Hello, Mode, Returns, check_session_name
+from scanmend.wire.messages import Decider, Delivery, Hello, Mode, Returns, check_session_name
 
 
 class SessionOptions(TypedDict, total=False):
@@ -41,6 +41,10 @@ class SessionOptions(TypedDict, total=False):
     """Largest dose rate of any pixel over a proposed plan's whole time; default: none."""
     rescan: str | None
     """Rescan policy: `auto` for the service's best, or a name of `welcome.policies`; default None: no proposals."""
+    approval: Literal["microscope", "operator"]
+    """Who decides on a proposal: you alone (default), or first an operator, on the service's page."""
+    start: Literal["microscope", "operator"]
+    """Who starts the session: you (default), or an operator; then `wait_for_start` before the first frame."""
     target: Target | None
     """When an adaptive scan is good enough, or not worth another pass; default: only a budget ends it."""
     capabilities: Capabilities | None
@@ -97,6 +101,8 @@ def session_setup(name: str, field: Field, options: SessionOptions) -> SessionSe
         # Without a recording nothing can be durable, so the default follows `record`.
         delivery = Delivery(options.get("delivery", "durable" if record else "received"))
         returns = Returns(options.get("returns", "estimate+sigma"))
+        approval = Decider(options.get("approval", "microscope"))
+        start = Decider(options.get("start", "microscope"))
     except ValueError as error:
         raise InvalidInput(f"{error}.", mend="See SessionOptions for the words that can be used.") from error
     if delivery is Delivery.DURABLE and not record:
@@ -120,6 +126,7 @@ def session_setup(name: str, field: Field, options: SessionOptions) -> SessionSe
         mode=mode,
         delivery=delivery,
         record=record,
+        start=start,
         returns=returns,
         deadline_ms=options.get("deadline_ms", 0),
         model=options.get("model", "auto"),
@@ -127,6 +134,7 @@ def session_setup(name: str, field: Field, options: SessionOptions) -> SessionSe
         pixel_dose_budget_e_per_nm2=options.get("pixel_dose_budget_e_per_nm2"),
         pixel_dose_rate_e_per_nm2_s=options.get("pixel_dose_rate_e_per_nm2_s"),
         rescan=options.get("rescan"),
+        approval=approval,
         target=options.get("target") or Target(),
         capabilities=options.get("capabilities") or Capabilities(),
     )

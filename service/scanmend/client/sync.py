@@ -53,6 +53,22 @@ class Session(SessionFace):
             self.close()
             raise self._opening_error(self._timeout_s)
 
+    def wait_for_start(self, timeout_s: float | None = None) -> bool:
+        """Wait until an operator starts the session, where `start="operator"` left that to one.
+
+        Args:
+            timeout_s: Longest wait; None waits for as long as it takes.
+
+        Returns:
+            Whether frames may be sent; False where an operator asked to stop (`command`), or the time is over.
+
+        Raises:
+            NotConnected: The service has been silent for `give_up_s`.
+            SessionClosed: The session has ended.
+        """
+        self._wait(self._start_said, timeout_s)
+        return self._is_started()
+
     def send(
         self,
         frame: Frame | npt.ArrayLike,

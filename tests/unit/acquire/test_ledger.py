@@ -160,3 +160,23 @@ def test_frames_that_the_client_dropped_must_agree_with_its_end(dropped: int, ba
     ledger.make_durable(0)
     ledger.restored_out += 1
     assert ledger.balances(1, dropped, recorded=True) is balanced
+
+
+def test_a_recording_that_begins_in_the_middle_counts_from_there_on() -> None:
+    ledger = Ledger()
+    for seq in (0, 1, 3):  # 2 is on its way
+        ledger.take(seq, 100 + seq)
+    ledger.reject(4, 104, "dtype")
+    ledger.begin_recording()
+    assert (ledger.unrecorded, ledger.durable, ledger.durable_upto) == (3, 0, 2)
+    ledger.take(2, 102)
+    ledger.take(5, 105)
+    assert ledger.durable_upto == 2
+    for seq, upto in ((5, 2), (2, 6)):
+        ledger.make_durable(seq)
+        assert ledger.durable_upto == upto
+    ledger.restored_out = 5
+    assert ledger.durable == 2 and ledger.balances(6, 0, recorded=True)
+    ledger.take(6, 106)
+    ledger.recording_failed()
+    assert ledger.rejected == {"dtype": 1, "recording_failed": 1}
