@@ -63,9 +63,12 @@ class FakeAcquire(threading.Thread):
         """Frames from this number on are passed through and make no picture, as sparse ones do."""
         self.gain: float | None = 1.0
         self.ended = ""
+        self.recording: str | None = None
+        """Name of each session's recording; None: the session's own name, empty: it is not recorded."""
         self.error: BaseException | None = None
         self._begun, self._over, self._listening = time.monotonic(), threading.Event(), threading.Event()
         self._movie = movie(size)
+        self._maps = 0
 
     @property
     def number(self) -> int:
@@ -111,8 +114,15 @@ class FakeAcquire(threading.Thread):
         if isinstance(message, console.AskCommand):
             if self.refuse is not None:
                 return [console.encode(msgspec.structs.replace(self.refuse, ask=message.ask))]
+            if message.session not in self.names:
+                return [console.encode(console.Refused(ask=message.ask, code="no_session", reason="There is none."))]
             self.commands.append(message)
             return [console.encode(console.Obeyed(ask=message.ask))]
+        if isinstance(message, console.AskDose):
+            return [console.encode(console.MapFile(ask=message.ask, path=str(self._dose_map())))]
+        if isinstance(message, console.AskProposal):
+            none = console.Refused(ask=message.ask, code="no_proposal", reason="There is none.")
+            return [console.encode(none)]
         engine = console.EngineInfo(
             state=self.engine_state,
             pid=2,
@@ -139,6 +149,15 @@ class FakeAcquire(threading.Thread):
                 )
             )
         ]
+
+    def _dose_map(self) -> Path:
+        """The dose by pixel: twice the mean in the upper half, none in the lower."""
+        dose = np.zeros((self.size, self.size), "<f4")
+        dose[: self.size // 2] = 2 * self.dose
+        self._maps += 1
+        path = Path(self.address.removeprefix("ipc://")).with_name(f"dose-{self._maps}")
+        path.write_bytes(dose.tobytes())
+        return path
 
     def _session(self, name: str, index: int) -> console.SessionInfo:
         field = Field(shape=(self.size, self.size), pixel_size_nm=1.95, beam_current_pa=25.0, beam_energy_kev=200.0)
@@ -184,7 +203,7 @@ class FakeAcquire(threading.Thread):
             dose_max_e_per_nm2=3 * self.dose,
             budget_e_per_nm2=40.0,
             checksum_matches=True,
-            recording=name,
+            recording=name if self.recording is None else self.recording,
             delivery="durable",
             reason=self.ended,
             balanced=True,

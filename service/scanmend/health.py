@@ -1,40 +1,65 @@
-"""When the service is ready, and which numbers an operator must hear about.
+"""When the service is ready, and which problems stand.
 
-`LIMITS` is the one table of thresholds, warning and error. A limit's problem appears when it has held for
-`Limit.after_s` and goes when it has not held for `Limit.clear_s`, so that nothing flickers. In the first
-`QUIET_S` seconds of the service's life no limit speaks, nor one of time in those of a session's.
+`scanmend.limits.LIMITS` is the one table of thresholds, warning and error. A limit's problem appears when it has held
+for `Limit.after_s` and goes when it has not held for `Limit.clear_s`, so that nothing flickers. In the first `QUIET_S`
+seconds of the service's life no limit speaks, nor one of time in those of a session's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from scanmend.ipc.console import ProblemInfo, SessionInfo, Status
+from scanmend.limits import (
+    CAUTION,
+    CONFLICTS,
+    DAMAGED,
+    DISCARDED,
+    DISK_FREE,
+    DISK_FULL_SOON,
+    DOSE_OVER,
+    DOSE_SHARE,
+    ENGINE_RESTARTS,
+    LATENCY_P95,
+    LIMITS,
+    MISSING,
+    ON_CPU,
+    QUEUED,
+    QUIET_S,
+    REJECTED,
+    STEPPED_IN,
+    UNRESTORED,
+    Limit,
+)
+from scanmend.recent import Lately, Recent
 
-QUIET_S = 5.0
-"""After the start everything warms up; nothing measured is reported."""
+__all__ = [
+    "DISK_FULL_SOON",
+    "LIMITS",
+    "QUIET_S",
+    "Limit",
+    "NotReady",
+    "ProblemBook",
+    "Reading",
+    "Recent",
+    "not_ready",
+    "readings",
+]
 
 _MB = 1e6
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """A number that is watched."""
+class Reading(NamedTuple):
+    """A number that is watched, now."""
 
-    code: str
-    text: str
-    """For people; `{value}` is the number in the unit shown."""
-    mend: str
-    warning: float
-    error: float
-    above: bool = True
-    """Whether high is bad; else low is."""
-    after_s: float = 2.0
-    clear_s: float = 5.0
-    quiet_s: float = 0.0
-    """So long nothing is said after the number is first seen: a session's first frames wait for what warms up."""
+    limit: Limit
+    session: str
+    """Empty where it concerns the service."""
+    value: float
+    detail: str = ""
+    """What is to be said of it, for limits whose words ask for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,67 +69,6 @@ class NotReady:
     code: str
     text: str
     mend: str = ""
-
-
-DISK_FREE = Limit(
-    "disk_low",
-    "{value:.0f} MB are free for recordings.",
-    "Move recordings away, or serve with another data_dir.",
-    warning=4000,
-    error=500,
-    above=False,
-    after_s=0.0,
-)
-LATENCY_P95 = Limit(
-    "latency_high",
-    "One frame in twenty waits longer than {value:.0f} ms for its restoration.",
-    "Choose a faster model, scan fewer points a second, or give the service more threads.",
-    warning=1000,
-    error=5000,
-    quiet_s=QUIET_S,
-)
-QUEUED = Limit(
-    "queue_long",
-    "{value:.0f} frames wait for their restoration.",
-    "The microscope is faster than the model: choose a faster model.",
-    warning=48,
-    error=200,
-    quiet_s=QUIET_S,
-)
-MISSING = Limit(
-    "frames_missing",
-    "{value:.0f} frames of the sequence have not come.",
-    "Look at the link to the microscope; a client that reconnects sends them again.",
-    warning=1,
-    error=100,
-    after_s=3.0,
-)
-CONFLICTS = Limit(
-    "nack_conflict",  # acquire's own word for the moment of it
-    "{value:.0f} frames came twice with different samples; the first of each is kept.",
-    "Two programs may be sending under one session's name.",
-    warning=1,
-    error=1,
-    after_s=0.0,
-)
-DOSE_SHARE = Limit(
-    "dose_budget",
-    "{value:.0f} % of the dose budget are used.",
-    "Raise the budget, or stop the scan.",
-    warning=90,
-    error=100,
-    after_s=0.0,
-)
-DOSE_OVER = Limit(
-    "dose_over_budget",
-    "{value:.1f} % of the dose budget are used: more than proposals may.",
-    "Something was scanned that was not proposed. Stop the scan, or raise the budget.",
-    warning=100.1,
-    error=100.1,
-    after_s=0.0,
-)
-LIMITS = (DISK_FREE, LATENCY_P95, QUEUED, MISSING, CONFLICTS, DOSE_SHARE, DOSE_OVER)
-"""All limits."""
 
 
 def not_ready(status: Status | None, *, reachable: bool, recording_allowed: bool) -> list[NotReady]:
@@ -150,27 +114,54 @@ def not_ready(status: Status | None, *, reachable: bool, recording_allowed: bool
     return reasons
 
 
-def readings(status: Status) -> Iterator[tuple[Limit, str, float]]:
-    """Each limit's number now, as (limit, session or empty, number)."""
+def readings(status: Status, recent: Recent) -> Iterator[Reading]:
+    """Each limit's number now.
+
+    Args:
+        status: What acquire says now.
+        recent: What it said before; it takes this status in.
+    """
+    recent.take(status)
     if status.recordings:
-        yield DISK_FREE, "", status.disk_free_bytes / _MB
+        yield Reading(DISK_FREE, "", status.disk_free_bytes / _MB)
+    yield Reading(ENGINE_RESTARTS, "", float(recent.engine_starts))
+    on_cpu = status.engine.state == "ready" and bool(recent.accelerators) and not recent.accelerated
+    yield Reading(ON_CPU, "", float(on_cpu), ", ".join(sorted(recent.accelerators)))
     for info in status.sessions:
         if info.state != "ended":
             yield from _session_readings(info)
+            yield from _lately(info, recent.of(info.hello.session), restoring=status.engine.state == "ready")
 
 
-def _session_readings(info: SessionInfo) -> Iterator[tuple[Limit, str, float]]:
+def _lately(info: SessionInfo, lately: Lately, *, restoring: bool) -> Iterator[Reading]:
     name = info.hello.session
-    account = info.account
+    yield Reading(DISCARDED, name, float(lately.discarded))
+    yield Reading(DAMAGED, name, float(lately.damaged))
+    passed = sum(lately.passed_through.values())
+    if restoring and lately.answered:
+        yield Reading(UNRESTORED, name, 100.0 * passed / lately.answered, _counts(lately.passed_through))
+
+
+def _counts(by_word: dict[str, int]) -> str:
+    return ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in by_word.items() if count)
+
+
+def _session_readings(info: SessionInfo) -> Iterator[Reading]:
+    name = info.hello.session
+    account, asked = info.account, info.hello.model
     if "p95" in info.latency_ms:
-        yield LATENCY_P95, name, info.latency_ms["p95"]
-    yield QUEUED, name, float(info.queued)
-    yield MISSING, name, float(account.gaps)
-    yield CONFLICTS, name, float(account.conflicts)
+        yield Reading(LATENCY_P95, name, info.latency_ms["p95"])
+    yield Reading(QUEUED, name, float(info.queued))
+    yield Reading(MISSING, name, float(account.gaps))
+    yield Reading(CONFLICTS, name, float(account.conflicts))
+    yield Reading(REJECTED, name, float(sum(account.rejected.values())), _counts(account.rejected))
+    yield Reading(CAUTION, name, float(bool(info.caution)), info.caution or "")
+    instead = asked != "auto" and info.model not in ("", asked)
+    yield Reading(STEPPED_IN, name, float(instead), f"{info.model} restores in place of {asked}")
     budget, used = account.budget_e_per_nm2, account.dose_e_per_nm2
     if budget and used is not None:
         # Where the service proposes, a budget that is used up is the plan.
-        yield DOSE_OVER if info.hello.rescan else DOSE_SHARE, name, 100.0 * used / budget
+        yield Reading(DOSE_OVER if info.hello.rescan else DOSE_SHARE, name, 100.0 * used / budget)
 
 
 @dataclass(slots=True)
@@ -178,6 +169,7 @@ class _Watch:
     born_s: float
     level: Literal["warning", "error"] = "warning"
     value: float = 0.0
+    detail: str = ""
     bad_since_s: float | None = None
     good_since_s: float | None = None
     shown_since_unix_ns: int = 0
@@ -197,14 +189,14 @@ class ProblemBook:
         self._born_s = monotonic_s()
         self._watches: dict[tuple[str, str], _Watch] = {}
 
-    def update(self, numbers: Iterable[tuple[Limit, str, float]]) -> list[ProblemInfo]:
+    def update(self, numbers: Iterable[Reading | tuple[Limit, str, float]]) -> list[ProblemInfo]:
         """Take the numbers of now; give the problems that stand."""
         now_s = self._monotonic_s()
         seen = {}
-        for limit, session, value in numbers:
+        for limit, session, value, detail in (Reading(*number) for number in numbers):
             watch = self._watches.get((limit.code, session)) or _Watch(now_s)
             seen[limit.code, session] = watch
-            self._judge(limit, watch, value, now_s)
+            self._judge(limit, watch, value, detail, now_s)
             overdue = watch.bad_since_s is not None and now_s - watch.bad_since_s >= limit.after_s
             quiet = now_s - self._born_s < QUIET_S or now_s - watch.born_s < limit.quiet_s
             if overdue and not watch.shown_since_unix_ns and not quiet:
@@ -214,7 +206,7 @@ class ProblemBook:
             ProblemInfo(
                 level=watch.level,
                 code=code,
-                text=_BY_CODE[code].text.format(value=watch.value),
+                text=_BY_CODE[code].text.format(value=watch.value, detail=watch.detail),
                 mend=_BY_CODE[code].mend,
                 since_unix_ns=watch.shown_since_unix_ns,
                 session=session,
@@ -223,12 +215,12 @@ class ProblemBook:
             if watch.shown_since_unix_ns
         ]
 
-    def _judge(self, limit: Limit, watch: _Watch, value: float, now_s: float) -> None:
+    def _judge(self, limit: Limit, watch: _Watch, value: float, detail: str, now_s: float) -> None:
         def past(threshold: float) -> bool:
             return value >= threshold if limit.above else value <= threshold
 
         if past(limit.warning):
-            watch.value = value
+            watch.value, watch.detail = value, detail
             watch.level = "error" if past(limit.error) else "warning"
             watch.bad_since_s = now_s if watch.bad_since_s is None else watch.bad_since_s
             watch.good_since_s = None

@@ -19,12 +19,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from scanmend.ipc.console import SessionInfo, Status
+from scanmend.ipc.keeper_status import KeeperStatus
 from scanmend.wire.messages import Receipt
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-RefusedReason = Literal["host", "origin", "token", "body", "flood"]
-_SESSION_STATES = ("open", "detached", "ending", "ended")
+RefusedReason = Literal["host", "origin", "token", "role", "body", "flood"]
+_SESSION_STATES = ("waiting", "open", "detached", "ending", "ended")
 _LEVELS = ("warning", "error")
 
 _COUNTS: tuple[tuple[str, str, Callable[[Receipt], int]], ...] = (
@@ -71,6 +72,9 @@ class WebCounters:
         self.pictures_sent = 0
         self.picture_bytes_sent = 0
         self.commands_sent = 0
+        self.exports_made = 0
+        self.replays_started = 0
+        self.snapshots_taken = 0
         self._refused: Counter[str] = Counter()
 
     def refuse(self, reason: str) -> None:
@@ -89,6 +93,7 @@ class StatusCollector(Collector):
         snapshot: Gives the newest status (None before the first) and whether acquire answers.
         levels: Gives the level of each problem that stands.
         counters: What web counts itself.
+        keeper: Gives what the keeper said last; None where it never did.
         version: The service's version.
         max_sessions: Sessions shown at most.
     """
@@ -98,6 +103,7 @@ class StatusCollector(Collector):
         snapshot: Callable[[], tuple[Status | None, bool]],
         levels: Callable[[], list[str]],
         counters: WebCounters,
+        keeper: Callable[[], KeeperStatus | None] = lambda: None,
         *,
         version: str,
         max_sessions: int,
@@ -105,6 +111,7 @@ class StatusCollector(Collector):
         self._snapshot = snapshot
         self._levels = levels
         self._counters = counters
+        self._keeper = keeper
         self._version = version
         self._max_sessions = max_sessions
 
@@ -121,6 +128,9 @@ class StatusCollector(Collector):
             problems.add_metric([level], levels.count(level))
         yield problems
         yield from self._web()
+        keeper = self._keeper()
+        if keeper is not None:
+            yield from _keeper(keeper)
         if status is not None:
             yield from _service(status, reachable)
             yield from _sessions(_chosen(status.sessions, self._max_sessions))
@@ -132,7 +142,13 @@ class StatusCollector(Collector):
         yield CounterMetricFamily(
             "scanmend_web_picture_bytes_sent", "Bytes of pictures sent to pages", value=counters.picture_bytes_sent
         )
-        yield CounterMetricFamily("scanmend_web_commands_sent", "Operators' commands", value=counters.commands_sent)
+        for name, about, value in (
+            ("scanmend_web_commands_sent", "Operators' commands", counters.commands_sent),
+            ("scanmend_web_exports_made", "Recordings made into files for a download", counters.exports_made),
+            ("scanmend_web_replays_started", "Recordings sent through the service again", counters.replays_started),
+            ("scanmend_web_snapshots_taken", "Pictures kept for operators", counters.snapshots_taken),
+        ):
+            yield CounterMetricFamily(name, about, value=value)
         refused = CounterMetricFamily(
             "scanmend_web_requests_refused", "Requests refused at the door", labels=["reason"]
         )
@@ -157,6 +173,24 @@ def _service(status: Status, reachable: bool) -> Iterator[Metric]:
     for state in _SESSION_STATES:
         sessions.add_metric([state], sum(s.state == state for s in status.sessions))
     yield sessions
+
+
+def _keeper(status: KeeperStatus) -> Iterator[Metric]:
+    for name, about, value in (
+        ("scanmend_keeper_sessions_exported", "Sessions exported by themselves", status.exported),
+        ("scanmend_keeper_sessions_closed", "Sessions closed that were cut off", status.closed),
+        ("scanmend_keeper_sessions_removed", "Recordings removed to make room", status.removed),
+    ):
+        yield CounterMetricFamily(name, about, value=value)
+    for name, about, number in (
+        ("scanmend_keeper_last_seen_timestamp_seconds", "When the keeper spoke, since 1970", status.at_unix_ns / 1e9),
+        ("scanmend_keeper_sessions_queued", "Sessions that wait for their export", status.queued),
+        ("scanmend_keeper_problems", "Problems of the keeper that stand", len(status.problems)),
+        ("scanmend_recordings_bytes", "Room that all recordings take", status.recordings_bytes),
+        ("scanmend_recordings_quota_bytes", "Room that they may take", status.quota_bytes),
+    ):
+        if number is not None:
+            yield GaugeMetricFamily(name, about, value=number)
 
 
 def _chosen(sessions: list[SessionInfo], most: int) -> list[SessionInfo]:

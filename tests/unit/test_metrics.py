@@ -10,12 +10,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fake_acquire import FakeAcquire
 from scanmend.ipc import console
+from scanmend.ipc.keeper_status import KeeperStatus
 from scanmend.metrics import MetricsPage, StatusCollector, WebCounters
 
 UNITS = ("_seconds", "_bytes", "_ratio", "_bytes_per_second", "_per_square_nanometre")
 PLAIN = re.compile(
     r"scanmend_(build_info|acquire_up|engine_ready|models_live|problems|sessions|web_browsers|frames_missing|frames_queued"
-    r"|credit_paused)\Z"
+    r"|credit_paused|keeper_sessions_queued|keeper_problems)\Z"
 )
 
 
@@ -24,8 +25,14 @@ def _families(text: str) -> dict[str, object]:
 
 
 def _page(status: object, reachable: bool = True, max_sessions: int = 8) -> str:
+    keeper = KeeperStatus(pid=1, at_unix_ns=10**18, exported=3, recordings_bytes=5, quota_bytes=9)
     collector = StatusCollector(
-        lambda: (status, reachable), lambda: ["warning"], WebCounters(), version="1", max_sessions=max_sessions
+        lambda: (status, reachable),
+        lambda: ["warning"],
+        WebCounters(),
+        lambda: keeper,
+        version="1",
+        max_sessions=max_sessions,
     )
     return MetricsPage(collector).text().decode()
 
@@ -56,7 +63,7 @@ def test_labels_are_closed_and_series_are_few(status: object) -> None:
     series = [s for f in families.values() for s in f.samples]
     own = [s for s in series if "session" not in s.labels]
     per_session = [s for s in series if s.labels.get("session") == "a"]
-    assert len(own) <= 30 and len(per_session) <= 24
+    assert len(own) <= 48 and len(per_session) <= 24
     assert len(series) == len(own) + 3 * len(per_session)
 
 
@@ -77,6 +84,7 @@ def test_values_are_those_of_the_status(status: object) -> None:
     assert value("scanmend_junk_messages_total") == 3
     assert value("scanmend_problems", level="warning") == 1
     assert value("scanmend_acquire_up") == 1
+    assert value("scanmend_keeper_sessions_exported_total") == 3 and value("scanmend_recordings_quota_bytes") == 9
 
 
 def test_before_acquire_answers_the_page_still_says_so() -> None:

@@ -6,16 +6,17 @@ when it takes too long, when nobody waits for it any more, or when the service s
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import Request
 from pydantic import ValidationError
 
+from scanmend.web.aside import Aside
 from scanmend.web.problems import ApiError
 from scanmend.web.schemas_advice import AdviceView
 
@@ -36,9 +37,24 @@ class Adviser:
 
     def __init__(self, command: Sequence[str] = COMMAND, timeout_s: float = TIMEOUT_S) -> None:
         self._command = tuple(command)
-        self._timeout_s = timeout_s
-        self._busy = False
-        self._process: asyncio.subprocess.Process | None = None
+        self._aside = Aside(
+            busy=partial(
+                ApiError,
+                429,
+                "busy",
+                "The adviser is working for somebody else.",
+                mend="Ask again in some seconds.",
+                headers={"Retry-After": "10"},
+            ),
+            too_slow=partial(
+                ApiError,
+                503,
+                "too_slow",
+                f"The adviser took longer than {timeout_s:g} s.",
+                mend="Ask with fewer draws or the model live, or run scanmend plan when the machine is less busy.",
+            ),
+            timeout_s=timeout_s,
+        )
 
     async def ask(self, words: Sequence[str], request: Request) -> AdviceView:
         """Compare.
@@ -51,66 +67,16 @@ class Adviser:
             ApiError: 429 while another calculation runs; 422 where the question has no answer; 503 where it takes
                 too long or nobody waits any more; 500 where the calculation fails.
         """
-        if self._busy:
-            raise ApiError(
-                429,
-                "busy",
-                "The adviser is working for somebody else.",
-                mend="Ask again in some seconds.",
-                headers={"Retry-After": "10"},
-            )
-        self._busy = True
+        self._aside.take()
         try:
-            code, printed, complaint = await self._run(words, request)
+            done = await self._aside.run([*self._command, *words, "--threads=1", "--json", "--child"], request)
         finally:
-            self._busy = False
-        return _answer(code, printed, complaint)
-
-    async def _run(self, words: Sequence[str], request: Request) -> tuple[int | None, bytes, bytes]:
-        process = self._process = await asyncio.create_subprocess_exec(
-            *self._command,
-            *words,
-            # One thread: the other processors are the engine's.
-            "--threads=1",
-            "--json",
-            "--child",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        answering = asyncio.create_task(process.communicate(), name="advice")
-        leaving = asyncio.create_task(_left(request), name="advice-left")
-        try:
-            await asyncio.wait({answering, leaving}, timeout=self._timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            if answering.done():
-                return process.returncode, *answering.result()
-            if leaving.done():
-                raise ApiError(503, "nobody_waits", "Nobody waits for the answer.", mend="Ask again, and wait for it.")
-            raise ApiError(
-                503,
-                "too_slow",
-                f"The adviser took longer than {self._timeout_s:g} s.",
-                mend="Ask with fewer draws or the model live, or run scanmend plan when the machine is less busy.",
-            )
-        finally:
-            self._process = None
-            if process.returncode is None:
-                process.kill()
-            for task in (answering, leaving):
-                task.cancel()
-            await asyncio.gather(answering, leaving, return_exceptions=True)
-            await process.wait()
+            self._aside.release()
+        return _answer(done.code, done.printed, done.complaint)
 
     def close(self) -> None:
         """Let nothing run on."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
-
-
-async def _left(request: Request) -> None:
-    """Wait until whoever asked has gone; the body has been read before."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+        self._aside.close()
 
 
 def _answer(code: int | None, printed: bytes, complaint: bytes) -> AdviceView:

@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import zmq
@@ -20,12 +21,17 @@ import zmq.asyncio
 
 from scanmend.errors import MalformedMessage, NotConnected
 from scanmend.ipc.console import (
+    Action,
     AskCommand,
+    AskDose,
     AskPicture,
+    AskProposal,
     AskStatus,
     FromAcquire,
+    MapFile,
     Obeyed,
     PictureInfo,
+    ProposalPlan,
     Refused,
     Status,
     ToAcquire,
@@ -57,6 +63,27 @@ class Snapshot:
     """Whether acquire answered within `SILENCE_S`."""
     taken_mono_s: float
     """`time.monotonic` of the answer; of the start before the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A command without the session and the name of who gives it."""
+
+    action: Action
+    proposal_id: int | None = None
+    policy: str | None = None
+    budget_e_per_nm2: float | None = None
+    approval: Literal["microscope", "operator"] | None = None
+
+    @property
+    def details(self) -> dict[str, str | int | float | bool | None]:
+        """What it says besides the action; None for what it does not say."""
+        return {
+            "proposal_id": self.proposal_id,
+            "policy": self.policy,
+            "budget_e_per_nm2": self.budget_e_per_nm2,
+            "approval": self.approval,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,15 +219,47 @@ class ConsoleClient:
             return answer
         raise NotConnected("acquire answered a question for a picture with something else.", mend=RESTART_MEND)
 
-    async def command(self, session: str, action: Literal["stop", "abort"], by: str) -> Obeyed | Refused:
+    async def dose(self, session: str) -> Path | None:
+        """A file with the dose of each pixel, float32 `(ny, nx)`, to be read and deleted; None where nobody can tell.
+
+        Raises:
+            NotConnected: acquire is away.
+        """
+        if self._pictures is None:
+            raise NotConnected("The console is closed.", mend=RESTART_MEND)
+        parts = await self._pictures.ask(AskDose(ask=next(self._asks), session=session), PICTURE_S)
+        answer = decode_from_acquire(parts[0])
+        return Path(answer.path) if isinstance(answer, MapFile) else None
+
+    async def proposal(self, session: str) -> tuple[int, bytes] | None:
+        """The id and the plan, as msgpack, of a session's open proposal; None where there is none.
+
+        Raises:
+            NotConnected: acquire is away.
+        """
+        if self._pictures is None:
+            raise NotConnected("The console is closed.", mend=RESTART_MEND)
+        parts = await self._pictures.ask(AskProposal(ask=next(self._asks), session=session), PICTURE_S)
+        answer = decode_from_acquire(parts[0])
+        return (answer.proposal_id, parts[1]) if isinstance(answer, ProposalPlan) and len(parts) == 2 else None
+
+    async def command(self, session: str, order: Order, by: str) -> Obeyed | Refused:
         """Pass an operator's word on.
 
         Raises:
             NotConnected: acquire is away; the command was not obeyed as far as is known.
         """
-        answer = await self._ask_control(
-            AskCommand(ask=next(self._asks), session=session, action=action, by=by), COMMAND_S
+        message = AskCommand(
+            ask=next(self._asks),
+            session=session,
+            action=order.action,
+            by=by,
+            proposal_id=order.proposal_id or 0,
+            policy=order.policy,
+            budget_e_per_nm2=order.budget_e_per_nm2,
+            approval=order.approval,
         )
+        answer = await self._ask_control(message, COMMAND_S)
         if isinstance(answer, (Obeyed, Refused)):
             return answer
         raise NotConnected("acquire answered a command with something else.", mend=RESTART_MEND)

@@ -10,12 +10,14 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Collection
 
 from scanmend.errors import MalformedMessage, NotConnected
 from scanmend.ipc.console import Refused
 from scanmend.web.console_client import ConsoleClient
-from scanmend.web.pictures import LivePicture, prepare
+from scanmend.web.maps import Maps
+from scanmend.web.pictures import MAPS, PLANES, LivePicture, PlaneName, prepare
 
 log = logging.getLogger(__name__)
 
@@ -35,26 +37,34 @@ class PictureFeed:
         self._arrival = asyncio.Event()
         self._waiting = 0
         self._wanted = asyncio.Event()
-        self._task = asyncio.create_task(self._pull(), name=f"pictures-{session}")
+        self._watched: Counter[PlaneName] = Counter()
+        """How many wait for each plane."""
+        self._maps = Maps(console, session, lambda: [name for name in MAPS if self._watched[name]], self._take_maps)
+        self._tasks = [
+            asyncio.create_task(self._pull(), name=f"pictures-{session}"),
+            asyncio.create_task(self._maps.pull(), name=f"maps-{session}"),
+        ]
 
-    async def newer(self, than: LivePicture | None) -> LivePicture:
-        """A picture other than `than`: the newest at once where there is one, else the next that comes."""
+    async def newer(self, than: LivePicture | None, planes: Collection[PlaneName] = PLANES) -> LivePicture:
+        """A picture other than `than` in one of the planes: the newest at once where there is one, else the next."""
         self._waiting += 1
+        self._watched.update(planes)
         self._wanted.set()
         try:
-            while self._newest is None or self._newest is than:
+            while self._newest is None or (than is not None and self._newest.shows_the_same(than, planes)):
                 await self._arrival.wait()
             return self._newest
         finally:
+            self._watched.subtract(planes)
             self._waiting -= 1
             if self._waiting == 0:
                 self._wanted.clear()
 
     async def close(self) -> None:
         """Stop asking."""
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _pull(self) -> None:
         while True:
@@ -75,10 +85,17 @@ class PictureFeed:
                 log.warning("a picture of %s cannot be shown: %s", self._session, error)
                 await asyncio.sleep(_RETRY_S)
                 continue
-            self._newest = picture
-            self._arrival.set()
-            self._arrival = asyncio.Event()
+            self._show(picture.with_maps(self._maps.planes))
             await asyncio.sleep(max(0.0, 1.0 / MAX_PER_S - (time.monotonic() - started)))
+
+    def _take_maps(self) -> None:
+        if self._newest is not None:
+            self._show(self._newest.with_maps(self._maps.planes))
+
+    def _show(self, picture: LivePicture) -> None:
+        self._newest = picture
+        self._arrival.set()
+        self._arrival = asyncio.Event()
 
     def _newer_than(self) -> int:
         """The number to ask after: 0 where the count has begun again, after a restart or in a new session."""

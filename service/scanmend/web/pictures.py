@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -26,8 +26,12 @@ from scanmend.ipc.console import PictureInfo
 from scanmend.web.console_client import Picture
 from scanmend.wire.messages import finite_or_none
 
-PlaneName = Literal["raw", "estimate", "sigma"]
+MapName = Literal["dose", "proposal"]
+MAPS: tuple[MapName, ...] = get_args(MapName)
+PlaneName = Literal["raw", "estimate", "sigma", "dose", "proposal"]
 PLANES: tuple[PlaneName, ...] = get_args(PlaneName)
+PICTURES = tuple(name for name in PLANES if name not in MAPS)
+"""What is sent where nothing else was asked for; the maps only to who asks for them."""
 MISSING = 65535
 """Reserved number of a quantised plane: not sampled, or not finite."""
 _TOP = 65534
@@ -60,6 +64,19 @@ class LivePicture:
     def number(self) -> int:
         """The picture's number in its session."""
         return self.info.number
+
+    def with_maps(self, maps: Mapping[MapName, Plane]) -> LivePicture:
+        """The same picture with other maps beside it."""
+        planes = {name: plane for name, plane in self.planes.items() if name not in MAPS}
+        for name, plane in maps.items():
+            planes[name] = plane
+        return LivePicture(self.info, planes)
+
+    def shows_the_same(self, other: LivePicture, wanted: Collection[PlaneName]) -> bool:
+        """Whether nothing that is wanted differs between two pictures."""
+        return self.info is other.info and all(
+            self.planes.get(name) is other.planes.get(name) for name in MAPS if name in wanted
+        )
 
     def message(self, wanted: Sequence[PlaneName]) -> bytes:
         """The binary message with the wanted planes, as far as the picture has them."""

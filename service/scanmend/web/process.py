@@ -27,7 +27,7 @@ from scanmend.ipc import HeartbeatBoard
 from scanmend.ipc.parent import end_with_parent
 from scanmend.logs import set_up_logging
 from scanmend.settings import Settings
-from scanmend.web import token as tokens
+from scanmend.web.access import Access
 from scanmend.web.app import build_app
 from scanmend.web.slow import DeadlineHttp, DeadlineSocket
 
@@ -73,12 +73,12 @@ async def serve(settings: Settings, run_dir: Path) -> None:
 
     Raises:
         PortInUse: Another program has the port.
-        ConfigurationError: The token or the heartbeat board cannot be used.
+        ConfigurationError: A token or the heartbeat board cannot be used.
     """
-    token = tokens.load_or_make(settings.data_dir)
+    access = Access(settings.data_dir)
     taken = bind(settings.host, settings.http_port)
     port: int = taken.getsockname()[1]
-    app = build_app(settings, console_address=f"ipc://{run_dir / 'console'}", token=token, port=port)
+    app = build_app(settings, run_dir=run_dir, access=access, port=port)
     server = _Server(
         uvicorn.Config(
             app,

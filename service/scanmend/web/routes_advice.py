@@ -7,9 +7,9 @@ from fastapi import APIRouter, Request
 from scanmend.errors import InvalidInput
 from scanmend.web.problems import ApiError, responses
 from scanmend.web.schemas_advice import AdviceView, AdviceWish
-from scanmend.web.state import Operator, Web
+from scanmend.web.state import Reader, Web
 
-router = APIRouter(prefix="/api/v1", tags=["api"], dependencies=[Operator], responses=responses(401, 403))
+router = APIRouter(prefix="/api/v1", tags=["advice"], dependencies=[Reader], responses=responses(401, 403))
 
 
 @router.post(

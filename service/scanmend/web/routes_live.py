@@ -1,27 +1,29 @@
 """The live socket: status as JSON merge patches, pictures as binary messages, the newest only.
 
     browser ──{"token": …}──▶ server     the first message, within `TOKEN_S`
+    server  ──{"type": "welcome", "role": …}──▶
     server  ──{"type": "status", "patch": …}──▶   five times a second; the first patch is the whole
     browser ──{"ready": true}──▶         "I can take another": one picture follows, as soon as there is a newer one
     browser ──{"session": NAME, "planes": ["raw", "estimate"]}──▶   watch something else
 
-A browser that is slow gets fewer pictures, and never an old one.
+A browser that is slow gets fewer pictures, and never an old one. When its token dies, the socket is closed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from scanmend.errors import InvalidInput
-from scanmend.web import token as tokens
+from scanmend.web.access import Pass
 from scanmend.web.feed import PictureFeed
-from scanmend.web.pictures import PLANES, LivePicture, PlaneName
+from scanmend.web.pictures import PICTURES, PLANES, LivePicture, PlaneName
 from scanmend.web.state import WebState
 from scanmend.wire.messages import check_session_name
 
@@ -43,7 +45,8 @@ class Wish(msgspec.Struct, frozen=True):
     ready: bool = False
     session: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     """Empty: no pictures."""
-    planes: Annotated[list[Literal["raw", "estimate", "sigma"]], msgspec.Meta(max_length=3)] | None = None
+    planes: Annotated[list[PlaneName], msgspec.Meta(max_length=len(PLANES))] | None = None
+    """`dose` and `proposal` are made only for who asks for them."""
 
 
 _wishes = msgspec.json.Decoder(Wish)
@@ -77,14 +80,17 @@ def for_page(status: dict[str, Any]) -> dict[str, Any]:
 class _Browser:
     """One open live socket."""
 
-    def __init__(self, socket: WebSocket, web: WebState) -> None:
+    def __init__(self, socket: WebSocket, web: WebState, admitted: Pass) -> None:
         self._socket = socket
+        self._admitted = admitted
         self._web = web
         self._session = ""
-        self._planes: tuple[PlaneName, ...] = PLANES
+        self._planes: tuple[PlaneName, ...] = PICTURES
         self._ready = asyncio.Event()
         self._turned = asyncio.Event()
         """Set when another session was chosen."""
+        self._rewished = asyncio.Event()
+        """Set when other planes were asked for."""
 
     def choose(self, session: str) -> None:
         """Watch a session; empty for none.
@@ -98,7 +104,8 @@ class _Browser:
     async def run(self) -> None:
         """Serve until it leaves, or says something that it must not."""
         listening = asyncio.create_task(self._listen())
-        tasks = [listening, asyncio.create_task(self._tell()), asyncio.create_task(self._show())]
+        outlived = asyncio.create_task(self._web.access.outlived(self._admitted))
+        tasks = [listening, outlived, asyncio.create_task(self._tell()), asyncio.create_task(self._show())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -107,7 +114,9 @@ class _Browser:
             await asyncio.gather(*tasks, return_exceptions=True)
         for task in done:
             task.result()
-        if listening in done and (farewell := listening.result()) is not None:
+        if outlived in done:
+            await _close(self._socket, BAD_TOKEN, "The token was replaced by another one.")
+        elif listening in done and (farewell := listening.result()) is not None:
             await _close(self._socket, *farewell)
 
     async def _listen(self) -> tuple[int, str] | None:
@@ -130,7 +139,9 @@ class _Browser:
 
     def _take(self, wish: Wish) -> None:
         if wish.planes is not None:
-            self._planes = tuple(name for name in PLANES if name in wish.planes)
+            before, self._planes = self._planes, tuple(name for name in PLANES if name in wish.planes)
+            if self._planes != before:
+                self._rewished.set()
         if wish.session is not None:
             self.choose(wish.session)
         if wish.ready:
@@ -138,6 +149,7 @@ class _Browser:
 
     async def _tell(self) -> None:
         told: dict[str, Any] = {}
+        await self._socket.send_text(json.dumps({"type": "welcome", "role": self._admitted.role.value}))
         while True:
             status = for_page(self._web.views.status_json)
             patch = merge_patch(told, status)
@@ -161,9 +173,21 @@ class _Browser:
             while not self._turned.is_set():
                 if not await _before(turned, asyncio.create_task(self._ready.wait())):
                     return
-                newer = asyncio.create_task(feed.newer(shown))
-                if not await _before(turned, newer):
+                if self._rewished.is_set():  # what was shown had other planes
+                    self._rewished.clear()
+                    shown = None
+                newer = asyncio.create_task(feed.newer(shown, self._planes))
+                rewished = asyncio.create_task(self._rewished.wait())
+                try:
+                    await asyncio.wait({turned, newer, rewished}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    came = newer.done()
+                    for task in (newer, rewished):
+                        task.cancel()
+                if turned.done():
                     return
+                if not came:
+                    continue
                 shown = newer.result()
                 self._ready.clear()
                 message = shown.message(self._planes)
@@ -194,11 +218,12 @@ async def live(socket: WebSocket, session: str = "") -> None:
 
 
 async def _serve(socket: WebSocket, web: WebState, session: str) -> None:
-    if not await _has_token(socket, web):
+    admitted = await _admitted(socket, web)
+    if admitted is None:
         web.counters.refuse("token")
         await _close(socket, BAD_TOKEN, 'The first message must be {"token": …} with the service\'s token.')
         return
-    browser = _Browser(socket, web)
+    browser = _Browser(socket, web, admitted)
     try:
         browser.choose(session)
     except InvalidInput:
@@ -217,11 +242,11 @@ async def _close(socket: WebSocket, code: int, reason: str) -> None:
         await socket.close(code, reason)
 
 
-async def _has_token(socket: WebSocket, web: WebState) -> bool:
+async def _admitted(socket: WebSocket, web: WebState) -> Pass | None:
     try:
         async with asyncio.timeout(TOKEN_S):
             message = await socket.receive()
         wish = _wishes.decode(message.get("text") or b"")
     except (TimeoutError, msgspec.DecodeError):
-        return False
-    return wish.token is not None and tokens.same(wish.token, web.token)
+        return None
+    return None if wish.token is None else web.access.admit(wish.token)

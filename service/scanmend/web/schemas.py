@@ -7,6 +7,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Member
 
+from scanmend.ipc.console import Action
+from scanmend.web.schemas_service import KeeperView
+
 
 class _View(BaseModel):
     model_config = ConfigDict(frozen=True)
@@ -73,6 +76,7 @@ class ChannelView(_View):
     dtype: str
     kind: str
     units_per_electron: float | None
+    offset_units: float = Member(description="Value that the detector gives without any electron.")
     saturation_units: float | None
 
 
@@ -82,6 +86,7 @@ class AccountView(_View):
     scanned: int
     received: int
     durable: int
+    unrecorded: int = Member(description="Frames received before an operator had the recording begun.")
     restored: int
     passed_through: dict[str, int] = Member(description="Frames answered unrestored, by reason.")
     rejected: dict[str, int] = Member(description="Frames refused for good, by reason.")
@@ -95,12 +100,18 @@ class AccountView(_View):
     live_out: int
     live_dropped: int
     proposals: int
+    approvals: dict[str, int] = Member(
+        description="What became of proposals that needed an operator: accepted, declined, expired, superseded."
+    )
     executed: dict[str, int]
     enough: str = Member(
         description="Why the last pass was followed by no proposal: target, passes, budget, gain, limits, incomplete, "
-        "failed; empty where that was not said."
+        "fading, failed, declined, unanswered; empty where that was not said."
     )
     recording: str
+    recorded_from: int | None = Member(
+        description="Where an operator had the recording begun: the first frame from which on it is whole."
+    )
     delivery: str
     reason: str
     balanced: bool
@@ -111,13 +122,16 @@ class Dose(_View):
 
     used_e_per_nm2: float | None = Member(description="Averaged over the field; null without a beam current.")
     most_e_per_nm2: float | None = Member(description="Of the pixel with the most.")
-    budget_e_per_nm2: float | None = Member(description="What proposals may bring the session to.")
+    budget_e_per_nm2: float | None = Member(description="What proposals may bring the session to now.")
+    client_budget_e_per_nm2: float | None = Member(
+        description="What the client named at first, above which nobody can put it."
+    )
 
 
 class Commanded(_View):
-    """The last word of an operator to this session's microscope."""
+    """The last word of an operator to this session."""
 
-    action: Literal["stop", "abort"]
+    action: Action
     by: str
     at_unix_s: float
 
@@ -127,7 +141,9 @@ class SessionView(_View):
 
     name: str
     session_id: str
-    state: Literal["open", "detached", "ending", "ended"]
+    state: Literal["waiting", "open", "detached", "ending", "ended"] = Member(
+        description="waiting: for an operator to start it. detached: the client is silent, and may come back."
+    )
     client: str
     mode: Literal["frames", "exposure"]
     opened_unix_s: float
@@ -154,8 +170,13 @@ class SessionView(_View):
     paused: str = Member(description="Why credit is held back; empty while it flows.")
     dose: Dose
     account: AccountView
-    rescan: str | None
-    proposal: dict[str, Any] | None = Member(description="The open proposal, without its plan.")
+    rescan: str | None = Member(description="The rescan policy in force; null where the client asked for none.")
+    approval: Literal["microscope", "operator"] = Member(
+        description="Whether the next proposal goes to the microscope at once, or waits for an operator."
+    )
+    proposal: dict[str, Any] | None = Member(
+        description="The open proposal, without its plan. `awaits` says whose turn it is: operator or microscope."
+    )
     enough: str = Member(description="Why no plan follows the last pass, in words; empty where that was not said.")
     commanded: Commanded | None
 
@@ -164,30 +185,6 @@ class SessionList(_View):
     """The sessions that the service knows, open ones first, newest first."""
 
     sessions: list[SessionView]
-
-
-class ModelView(_View):
-    """A model that is live, or why it is not."""
-
-    name: str
-    version: str
-    kind: str
-    summary: str
-    card: str
-    sha256: str
-    live: bool
-    default: bool
-    problem: str = Member(description="Why it is not live.")
-    runtime: str
-    provider: str = Member(description="What really executes it, as the runtime reports.")
-    precision: str
-    tuned_ms: dict[str, float]
-
-
-class ModelList(_View):
-    """The catalogue as the engine sees it."""
-
-    models: list[ModelView]
 
 
 class EngineView(_View):
@@ -214,22 +211,8 @@ class StatusView(_View):
     recordings: str
     disk_free_bytes: int
     engine: EngineView | None
+    keeper: KeeperView | None = Member(description="null where none has said anything yet.")
     sessions: list[SessionView]
     problems: list[ProblemItem]
     refused: dict[str, int]
     junk: dict[str, int]
-
-
-class CommandWish(_View):
-    """Who gives the command."""
-
-    model_config = ConfigDict(extra="forbid")
-    by: str = Member("", max_length=64, description="For the log and the microscope.", examples=["Ada, night shift"])
-
-
-class CommandSent(_View):
-    """The command is on its way to the microscope."""
-
-    session: str
-    action: Literal["stop", "abort"]
-    by: str

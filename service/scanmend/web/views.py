@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from scanmend import __version__
-from scanmend.health import NotReady, ProblemBook, not_ready, readings
-from scanmend.ipc.console import EngineInfo, ProblemInfo, SessionInfo, Status
+from scanmend.health import NotReady, ProblemBook, Recent, not_ready, readings
+from scanmend.ipc.console import EngineInfo, ProblemInfo, SessionInfo
 from scanmend.web.console_client import Snapshot
 from scanmend.web.schemas import (
     AccountView,
@@ -15,12 +16,12 @@ from scanmend.web.schemas import (
     Dose,
     EngineView,
     FieldView,
-    ModelView,
     ProblemItem,
     Reason,
     SessionView,
     StatusView,
 )
+from scanmend.web.schemas_service import KeeperView
 from scanmend.wire.messages import Receipt, finite_or_none
 
 
@@ -29,11 +30,20 @@ class Views:
 
     Args:
         recording_allowed: Whether the settings let sessions record.
+        keeper: Gives what the keeper says.
+        more_problems: Gives the problems of other than acquire and the engine.
     """
 
-    def __init__(self, *, recording_allowed: bool) -> None:
+    def __init__(
+        self,
+        *,
+        recording_allowed: bool,
+        keeper: Callable[[], KeeperView | None] = lambda: None,
+        more_problems: Callable[[], list[ProblemInfo]] = list,
+    ) -> None:
         self._recording_allowed = recording_allowed
-        self._book = ProblemBook(time.monotonic, time.time_ns)
+        self._keeper, self._more_problems = keeper, more_problems
+        self._book, self._recent = ProblemBook(time.monotonic, time.time_ns), Recent()
         self._commanded: dict[tuple[str, int, int], Commanded] = {}
         self._since_ns: dict[str, int] = {}
         self._status = self._view(Snapshot(None, False, time.monotonic()))
@@ -86,6 +96,7 @@ class Views:
                 recordings="",
                 disk_free_bytes=0,
                 engine=None,
+                keeper=self._keeper(),
                 sessions=[],
                 problems=problems,
                 refused={},
@@ -105,6 +116,7 @@ class Views:
             recordings=status.recordings,
             disk_free_bytes=status.disk_free_bytes,
             engine=_engine(status.engine),
+            keeper=self._keeper(),
             sessions=[
                 _session(s, self._commanded.get((s.hello.session, s.hello.session_id, status.boot_id))) for s in order
             ],
@@ -118,7 +130,8 @@ class Views:
         self._since_ns = {r.code: self._since_ns.get(r.code, now_ns) for r in reasons}
         found = []
         if snapshot.reachable and snapshot.status is not None:
-            found = [*snapshot.status.problems, *self._book.update(readings(snapshot.status))]
+            found = [*snapshot.status.problems, *self._book.update(readings(snapshot.status, self._recent))]
+        found += self._more_problems()
         found += [
             ProblemInfo(
                 level="warning" if r.code == "engine_starting" else "error",
@@ -133,28 +146,6 @@ class Views:
         for problem in found:  # acquire's own word goes before the table's
             known.setdefault((problem.code, problem.session), problem)
         return sorted(known.values(), key=lambda p: (p.level != "error", p.since_unix_ns))
-
-
-def models(status: Status) -> list[ModelView]:
-    """The catalogue."""
-    return [
-        ModelView(
-            name=m.name,
-            version=m.version,
-            kind=m.kind,
-            summary=m.summary,
-            card=m.card,
-            sha256=m.sha256,
-            live=m.live,
-            default=m.name == status.engine.default_model,
-            problem=m.problem,
-            runtime=m.runtime,
-            provider=m.provider,
-            precision=m.precision,
-            tuned_ms=m.tuned_ms,
-        )
-        for m in status.engine.models
-    ]
 
 
 def _reason(reason: NotReady) -> Reason:
@@ -204,6 +195,7 @@ def _session(info: SessionInfo, commanded: Commanded | None) -> SessionView:
                 dtype=c.dtype,
                 kind=c.kind.value,
                 units_per_electron=c.units_per_electron,
+                offset_units=c.offset_units,
                 saturation_units=c.saturation_units,
             )
             for c in hello.channels
@@ -225,9 +217,11 @@ def _session(info: SessionInfo, commanded: Commanded | None) -> SessionView:
             used_e_per_nm2=_or_none(account.dose_e_per_nm2),
             most_e_per_nm2=_or_none(account.dose_max_e_per_nm2),
             budget_e_per_nm2=_or_none(account.budget_e_per_nm2),
+            client_budget_e_per_nm2=_or_none(hello.dose_budget_e_per_nm2),
         ),
         account=_account(account),
-        rescan=hello.rescan,
+        rescan=info.policy or hello.rescan,
+        approval=info.approval,
         proposal=_finite(info.proposal),
         enough=info.enough,
         commanded=commanded,
@@ -239,6 +233,7 @@ def _account(account: Receipt) -> AccountView:
         scanned=account.scanned,
         received=account.received,
         durable=account.durable,
+        unrecorded=account.unrecorded,
         restored=account.restored_out,
         passed_through=account.passed_through,
         rejected=account.rejected,
@@ -252,9 +247,11 @@ def _account(account: Receipt) -> AccountView:
         live_out=account.live_out,
         live_dropped=account.live_dropped,
         proposals=account.proposals,
+        approvals=account.approvals,
         executed=account.executed,
         enough=account.enough,
         recording=account.recording,
+        recorded_from=account.recorded_from,
         delivery=account.delivery,
         reason=account.reason,
         balanced=account.balanced,

@@ -78,6 +78,7 @@ def test_the_session_may_be_named_in_the_address(service: WebService) -> None:
 
 def test_the_first_status_is_whole_and_the_next_are_changes(socket: ClientConnection) -> None:
     sizes, status = [], {}
+    assert json.loads(socket.recv(timeout=5)) == {"type": "welcome", "role": "operate"}
     for _ in range(6):
         text = socket.recv(timeout=5)
         message = json.loads(text)
