@@ -10,6 +10,8 @@ MAKEFLAGS += --no-print-directory
 
 # The runtime that is installed: cpu or gpu. The two wheels overwrite each other's files, so .venv holds one of them.
 RUNTIME ?= cpu
+# How many processes run the tests: those that start a service run in one of them, the others beside it.
+WORKERS ?= 2
 # More words for the command behind a word: make test ARGS="tests/unit/wire -x"
 ARGS ?=
 
@@ -17,8 +19,10 @@ BIN := .venv/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip -qq
 SOURCES := service models hardware_sim tests
 REQUIREMENTS := pyproject.toml constraints.txt
+# Programs that read exported files, each in an environment of its own, with the versions of tests/peers/NAME.txt.
+PEERS := hyperspy libertem omezarr tickit
 
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test lint bench docs peers clean
 
 help: ## list these words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,8 +33,11 @@ help: ## list these words
 demo: .venv/stamp-user-$(RUNTIME) ## start the service and a simulated microscope, and show the page
 	@exec $(BIN)/scanmend demo $(ARGS)
 
+# One OpenMP thread a process: two processes whose threads wait for each other by spinning are ten times slower.
 test: .venv/stamp-dev-$(RUNTIME) ## run every test, in a real browser too
-	@CHROMIUM="$$(tests/browser/find_chromium.sh)"; export CHROMIUM; exec $(BIN)/python -m pytest $(ARGS)
+	@CHROMIUM="$$(tests/browser/find_chromium.sh)"; export CHROMIUM; \
+	export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE; \
+	exec $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 lint: .venv/stamp-dev-$(RUNTIME) ## check style, types and who imports whom
 	@$(BIN)/ruff check --quiet $(SOURCES)
@@ -44,6 +51,9 @@ bench: .venv/stamp-user-$(RUNTIME) ## compare the streaming path with the bare f
 
 docs: .venv/stamp-dev-$(RUNTIME) ## check the documents: links, index, commands
 	@exec $(BIN)/python -m pytest tests/unit/repo/test_repo_documents.py $(ARGS)
+
+peers: .venv/stamp-dev-$(RUNTIME) $(PEERS:%=.venv/peers/%/stamp) ## try the programs of others: readers of exported files, simulated detectors
+	@SCANMEND_PEERS=.venv/peers exec $(BIN)/python -m pytest tests/peers $(ARGS)
 
 clean: ## remove the environment, caches and built files; recordings stay
 	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -62,7 +72,7 @@ $(BIN)/pip:
 
 .venv/stamp-user-$(RUNTIME): $(REQUIREMENTS) | $(BIN)/pip
 	@$(call one_runtime)
-	@echo 'Installing Scanmend into .venv (about half a minute, 150 MB) ...'
+	@echo 'Installing Scanmend into .venv (about half a minute, 165 MB to fetch) ...'
 	@$(PIP) install -c constraints.txt -e '.[$(RUNTIME),openvino]'
 	@touch $@
 
@@ -71,6 +81,12 @@ $(BIN)/pip:
 	@echo 'Installing Scanmend with its tests into .venv (one to three minutes) ...'
 	@$(PIP) install -c constraints.txt -e '.[$(RUNTIME),openvino,train,dev]'
 	@touch .venv/stamp-user-$(RUNTIME) $@
+
+.venv/peers/%/stamp: tests/peers/%.txt | $(BIN)/pip
+	@echo 'Installing $* into $(@D) (up to a minute, 0.5 to 1 GB) ...'
+	@rm -rf $(@D) && $(BIN)/python -m venv $(@D)
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(@D)/bin/python -m pip -qq install -r $<
+	@touch $@
 
 define one_runtime
 case '$(RUNTIME)' in cpu|gpu) ;; *) echo 'RUNTIME is cpu or gpu.' >&2; exit 1;; esac; \

@@ -53,7 +53,7 @@ def take(address: str) -> Image.Image:
         wait_for_pictures(page, PICTURES)
         page.mouse.move(0.71 * SIZE["width"], 0.4 * SIZE["height"])  # a value and its uncertainty are read
         page.wait_for_timeout(600)
-        amiss = page.locator("#problems li").all_inner_texts()
+        amiss = page.locator("#problems li").all_text_contents()
         shot = page.screenshot()
         browser.close()
     if amiss:

@@ -12,7 +12,8 @@ import xxhash
 
 from scanmend.acquire.closing import account
 from scanmend.acquire.ledger import Ledger
-from scanmend.acquire.recordings import Resumed, write_receipt
+from scanmend.acquire.operator_part import OperatorPart
+from scanmend.acquire.recordings import Resumed
 from scanmend.acquire.session import EndAsked
 from scanmend.field import Channel, Field
 from scanmend.plan import ScanPlan
@@ -23,6 +24,7 @@ from scanmend.record import (
     ModelNote,
     create_journal,
     write_note,
+    write_receipt,
 )
 from scanmend.wire.header import FrameFlag, FrameHeader, xxh3
 from scanmend.wire.messages import Hello, Plan, Receipt, encode
@@ -81,6 +83,8 @@ class Recorded:
                 journal=self.journal,
                 ledger=self.ledger,
                 plans={},
+                passes=0,
+                operator=OperatorPart.of(self.hello),
                 proposals={},
                 proposals_made=0,
                 proposal_owed=False,

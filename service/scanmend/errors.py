@@ -23,6 +23,7 @@ Each error says what is wrong and, in `mend`, what the reader can do about it::
     │   ├── RecordingNotWritable              the folder cannot be written
     │   └── DamagedRecording                  bytes on disk that fail their checksum
     ├── ExportError                           a file for other programs cannot be written
+    ├── InstrumentError                       another maker's instrument said no
     ├── ModelError                            a restoration model
     │   ├── ModelNotFound                     no such name in the catalogue
     │   ├── ModelCorrupt                      the file is not the one in the manifest
@@ -154,6 +155,10 @@ class DamagedRecording(RecordingError):
 
 class ExportError(ScanmendError):
     """A file for other programs cannot be written."""
+
+
+class InstrumentError(ScanmendError):
+    """Another maker's instrument answered, and did not do what it was told."""
 
 
 class ModelError(ScanmendError):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from fake_acquire import FakeAcquire
 from web_service import WebService, short_folder, web_service
@@ -37,6 +37,9 @@ def find_chromium(playwright: Playwright) -> str:
     )
 
 
+expect.set_options(timeout=15_000)  # a busy machine is slow, and what does not come at all is told soon enough
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     # Not for the whole run: while Playwright is open, its event loop runs in this thread, and pytest-asyncio's cannot.
@@ -63,19 +66,32 @@ OpenPage = Callable[..., Page]
 
 @pytest.fixture
 def open_page(browser: Browser, service: WebService) -> Iterator[OpenPage]:
-    """Opens pages, and fails the test on any error that the browser's console shows."""
+    """Opens pages, and fails the test on any error that the browser's console shows.
+
+    With `refused=True` requests may be answered with an error, which the console shows too.
+    """
     wrong: list[str] = []
     contexts = []
 
     def open_one(
-        query: str = "", *, token: str | None = None, size: tuple[int, int] = (1280, 800), url: str = "", **more: object
+        query: str = "",
+        *,
+        token: str | None = None,
+        size: tuple[int, int] = (1280, 800),
+        url: str = "",
+        refused: bool = False,
+        **more: object,
     ) -> Page:
         context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **more)  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(15_000)
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda m: wrong.append(m.text) if m.type == "error" and "ERR_CONN" not in m.text else None)
+        passed = ("ERR_CONN", *(["Failed to load resource"] if refused else []))
+        page.on(
+            "console",
+            lambda m: wrong.append(m.text) if m.type == "error" and not any(p in m.text for p in passed) else None,
+        )
         given = service.token if token is None else token
         page.goto(f"{url or service.url}/{query}" + (f"#token={given}" if given else ""))
         return page

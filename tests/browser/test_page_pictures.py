@@ -15,6 +15,9 @@ from web_service import WebService
 
 pytestmark = pytest.mark.browser
 
+WIDE = (1600, 800)
+"""A window whose panes are as high as they are wide, beside the open column of tools."""
+
 
 def test_moving_pictures_of_the_specimen(fake: FakeAcquire, open_page: object) -> None:
     page = open_page()  # type: ignore[operator]
@@ -35,7 +38,7 @@ def test_moving_pictures_of_the_specimen(fake: FakeAcquire, open_page: object) -
 
 
 def test_what_was_not_sampled_looks_different_from_black(fake: FakeAcquire, open_page: object) -> None:
-    page = open_page()  # type: ignore[operator]
+    page = open_page(size=WIDE)  # type: ignore[operator]
     painted(page)
     raw = picture_part(page, "#left")
     assert 0.6 < share_of(raw, BLUE) < 0.85, "four fifths are not sampled"
@@ -49,7 +52,7 @@ def test_what_was_not_sampled_looks_different_from_black(fake: FakeAcquire, open
 
 def test_sparse_samples_are_binned_until_they_are_large_on_the_screen(service: WebService, open_page: object) -> None:
     with FakeAcquire(service.run_dir, size=256) as fake:
-        page = open_page()  # type: ignore[operator]
+        page = open_page(size=WIDE)  # type: ignore[operator]
         painted(page)
         standing(fake)
         title, button = page.locator("#left h2"), page.locator("#bins")
@@ -113,7 +116,7 @@ def test_values_have_a_unit(service: WebService, open_page: object) -> None:
 
 
 def test_a_restored_picture_says_which_model_made_it(fake: FakeAcquire, open_page: object) -> None:
-    page = open_page()  # type: ignore[operator]
+    page = open_page(size=WIDE)  # type: ignore[operator]
     expect(page.locator("#right h2")).to_have_text("Restored by pushpull — estimate, not data")
     expect(page.locator("#left h2")).to_have_text("Raw 20 % sampled")
     fake.restored = False
@@ -175,7 +178,7 @@ def test_the_scale_bar_is_right_at_any_zoom(fake: FakeAcquire, open_page: object
 
 
 def test_swap_and_uncertainty(fake: FakeAcquire, open_page: object) -> None:
-    page = open_page()  # type: ignore[operator]
+    page = open_page(size=WIDE)  # type: ignore[operator]
     painted(page)
     page.keyboard.press("Space")
     expect(page.locator("#left h2 b")).to_have_text("Restored")
@@ -189,7 +192,8 @@ def test_swap_and_uncertainty(fake: FakeAcquire, open_page: object) -> None:
     expect(page.locator("#right .ramp")).to_be_visible()
     page.wait_for_timeout(200)
     assert np.ptp(picture_part(page, "#right"), axis=2).mean() > 40
-    page.locator("#uncertainty").click()
+    expect(page.locator("#overlay")).to_have_value("sigma")
+    page.locator("#overlay").select_option("none")
     expect(page.locator(".ramp")).to_be_hidden()
 
 

@@ -65,7 +65,8 @@ def test_headless(
         assert found["proposals"] >= 1 and found["executed"] >= 1
         assert found["dose_e_per_nm2"] <= receipt["budget_e_per_nm2"]
     elif scenario == "fading":
-        assert receipt["enough"] == "target" and found["frames_sent"] < 20
+        # Which of the two comes first depends on the model, which follows from the machine's speed.
+        assert receipt["enough"] in ("fading", "target") and found["frames_sent"] < 20
         assert found["dose_e_per_nm2"] < receipt["budget_e_per_nm2"]
     else:
         assert found["passes"] == found["frames_sent"] == 20

@@ -147,6 +147,11 @@ def test_closing_and_pruning(scanmend: Command, one_object: Reader, data_dir: Pa
     assert "cut: stays, it is tagged keep" in dry.stdout
     done = one_object(scanmend("sessions", "prune", "--bytes", "0", "--json", *where).stdout)
     assert [each["name"] for each in done["removed"]] == ["gold-1"]
+    removed = scanmend("sessions", "removed", *where)
+    assert "gold-1, 3 frames, " in removed.stdout and "may take 0 bytes" in removed.stdout
+    assert str(data_dir / "sessions" / "gold-1" / "gold-1.nxs") in removed.stdout
+    (gone,) = one_object(scanmend("sessions", "removed", "--json", *where).stdout)["removed"]
+    assert (gone["name"], gone["by"]) == ("gold-1", "command")
     left = sorted(path.name for path in (data_dir / "sessions").iterdir())
     assert left == ["cut", "gold-1.nxs", "gold-2", "silver"]
 

@@ -214,20 +214,24 @@ def _offer_live(
     reason: PassReason,
     now: int,
 ) -> None:
-    """Make this frame the newest picture of the page, where somebody watches."""
+    """Make this frame the newest picture of the page."""
     live = session.live
-    if now > live.wanted_until_mono_ns:
+    if picture is None and not live.due(now):
         return
     plan = session.plans.get(job.header.plan_id)
     full_raster = plan is not None and plan.is_full_raster and job.header.points == plan.points
     if picture is not None and not picture.has_raw or picture is None and not full_raster:
         return
-    session.ledger.live_in += 1
+    watched = live.watched(now)
+    if watched:
+        session.ledger.live_in += 1
     if not live.fetched:
         session.ledger.live_dropped += 1
     forget_live(session)
     live.number += 1
-    live.fetched = False
+    if picture is None:  # one that the engine made was offered when it was asked for
+        live.offered_mono_ns = now
+    live.fetched = not watched  # one that is kept in case somebody comes is not counted, whatever becomes of it
     live.picture = picture.hold() if picture is not None else None
     live.samples = samples
     live.info = PictureInfo(

@@ -54,9 +54,6 @@ FIRST_START_NS = 60_000_000_000
 MOST_ENGINES_LOST = 2
 """A frame that so many engines have died on is not given to another one."""
 
-LIVE_INTERVAL_NS = 33_000_000
-"""The page is offered 30 pictures a second at most."""
-
 
 @dataclass(slots=True)
 class EngineDesk:
@@ -159,7 +156,7 @@ class EngineDesk:
         for session in self.context.sessions.values():
             if session.summary_asked:
                 continue
-            if session.waiting and not session.needs_engine and now > session.live.wanted_until_mono_ns:
+            if session.waiting and not session.needs_engine and not session.live.watched(now):
                 while session.waiting:
                     answer_dropped(session, session.waiting.popleft(), "returns_none")
             if self.state == "ready":
@@ -188,9 +185,9 @@ class EngineDesk:
             job = session.waiting.popleft()
             slot = session.slots.ring_in.slot(lease_in.slot)
             slot[: job.header.payload_bytes] = job.payload.buffer
-            live = now <= session.live.wanted_until_mono_ns and now >= session.live.next_mono_ns
+            live = session.live.due(now)
             if live:
-                session.live.next_mono_ns = now + LIVE_INTERVAL_NS
+                session.live.offered_mono_ns = now
             self._tickets += 1
             job.ticket, job.dispatched_mono_ns = self._tickets, now
             job.lease_in, job.pool_in = lease_in, session.slots.pool_in

@@ -69,6 +69,11 @@ class EndAsked:
     asked_mono_ns: int
 
 
+LIVE_INTERVAL_NS = 33_000_000
+"""The page is offered 30 pictures a second at most."""
+UNWATCHED_INTERVAL_NS = 1_000_000_000
+
+
 @dataclass(slots=True)
 class Live:
     """The newest picture for the page."""
@@ -80,7 +85,20 @@ class Live:
     """A full raster as it came, where no engine made a picture of it."""
     fetched: bool = True
     wanted_until_mono_ns: int = 0
-    next_mono_ns: int = 0
+    offered_mono_ns: int = 0
+
+    def watched(self, now_mono_ns: int) -> bool:
+        """Whether somebody has asked for pictures of late."""
+        return now_mono_ns <= self.wanted_until_mono_ns
+
+    def due(self, now_mono_ns: int) -> bool:
+        """Whether the next frame should become a picture.
+
+        One a second also where nobody watches: who opens the page of a scan that stands still, to decide on a
+        proposal, must see the specimen.
+        """
+        interval = LIVE_INTERVAL_NS if self.watched(now_mono_ns) else UNWATCHED_INTERVAL_NS
+        return now_mono_ns - self.offered_mono_ns >= interval
 
 
 @dataclass(slots=True)

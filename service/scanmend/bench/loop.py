@@ -67,6 +67,7 @@ def bench_loop(
             data_dir=data_dir or Path(temporary),
             threads=threads,
             tune_s=tune_s,
+            export_when_ended=False,
             log_level="error",
         )
         with running(settings) as address:

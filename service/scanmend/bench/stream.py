@@ -129,6 +129,7 @@ def bench_stream(
             threads=threads,
             tune_s=0,
             runtimes=("onnxruntime",),
+            export_when_ended=False,
             log_level="error",
         )
         with running(settings) as address:

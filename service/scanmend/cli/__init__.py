@@ -21,6 +21,7 @@ COMMANDS = (
     "serve",
     "demo",
     "simulate",
+    "source",
     "watch",
     "restore",
     "export",
@@ -30,6 +31,7 @@ COMMANDS = (
     "bench",
     "sessions",
     "replay",
+    "token",
 )
 
 EXIT_FAILED = 1

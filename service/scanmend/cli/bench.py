@@ -49,6 +49,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     loop.add_argument("--threads", type=int, default=2, help="threads of the runtime")
     loop.add_argument("--data-dir", type=Path, help="where the recordings go; a temporary folder by default")
     loop.add_argument("--json", action="store_true", help="print one JSON document")
+    record = kinds.add_parser(
+        "record", help="the journal beside plain writes, and the way of a frame with and without it"
+    )
+    record.add_argument("--models", nargs="+", default=["identity"], help="models to measure the way of a frame with")
+    record.add_argument("--size", type=int, default=512, help="side of a frame in pixels")
+    record.add_argument("--rounds", type=int, default=7, help="turns of each contender")
+    record.add_argument("--frames", type=int, default=256, help="frames in a turn")
+    record.add_argument("--threads", type=int, default=1, help="threads of the runtime")
+    record.add_argument("--data-dir", type=Path, help="a folder on the disk to be measured; one for temporary files")
+    record.add_argument("--json", action="store_true", help="print one JSON document")
     export = kinds.add_parser("export", help="recorded sessions to NeXus files, beside h5py alone")
     export.add_argument("--modes", nargs="+", default=["frames", "exposure"], choices=("frames", "exposure"))
     export.add_argument("--size", type=int, default=1024, help="side of the field in pixels")
@@ -57,11 +67,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument("--compression", choices=("blosc", "gzip", "none"), default="blosc")
     export.add_argument("--data-dir", type=Path, help="where to write; a temporary folder by default")
     export.add_argument("--json", action="store_true", help="print one JSON document")
+    page = kinds.add_parser("page", help="what browsers cost the microscope, and how fast the page paints")
+    page.add_argument("--model", default="pushpull", help="the model that restores")
+    page.add_argument("--size", type=int, default=512, help="side of a frame in pixels")
+    page.add_argument("--browsers", type=int, default=4, help="how many watch")
+    page.add_argument("--rounds", type=int, default=3, help="turns with and without browsers")
+    page.add_argument("--seconds", type=float, default=6.0, help="length of a turn")
+    page.add_argument("--threads", type=int, default=1, help="threads of the runtime")
+    page.add_argument("--data-dir", type=Path, help="of the service; a temporary folder by default")
+    page.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the benchmark and print its table."""
-    benches = {"restore": _restore, "rescan": _rescan, "loop": _loop, "stream": _stream, "export": _export}
+    benches = {
+        "restore": _restore,
+        "rescan": _rescan,
+        "loop": _loop,
+        "stream": _stream,
+        "record": _record,
+        "export": _export,
+        "page": _page,
+    }
     return benches[arguments.bench](arguments)
 
 
@@ -195,6 +222,37 @@ def _stream(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _record(arguments: argparse.Namespace) -> int:
+    from scanmend.bench.record import LEAST_RATE, MOST_LATENCY, bench_recording
+
+    journal, paths = bench_recording(
+        models=arguments.models,
+        size=arguments.size,
+        rounds=arguments.rounds,
+        frames=arguments.frames,
+        threads=arguments.threads,
+        data_dir=arguments.data_dir,
+        report=_say,
+    )
+    if arguments.json:
+        print(json.dumps({"journal": journal.figures(), "frame_path": [one.summary() for one in paths]}, indent=2))
+        return 0
+    rate = journal.figures()["ratio_to_plain"]
+    verdict = "reached" if rate["median"] >= LEAST_RATE else "missed"
+    print(f"\nrecording over write + fdatasync: {_spread(rate)}; at least {LEAST_RATE}: {verdict}")
+    for one in (path.summary() for path in paths):
+        verdict = "reached" if one["p99_ratio"]["median"] <= MOST_LATENCY else "missed"
+        print(f"p99 of a frame's way with recording over that without, {one['model']}, {one['size']}²: ", end="")
+        print(f"{_spread(one['p99_ratio'])}; at most {MOST_LATENCY}: {verdict}")
+        for name, text in (("without_ms", "without"), ("recorded_ms", "recorded")):
+            print(f"  {text:<9}" + "{p50:7.2f} ms p50 {p99:8.2f} ms p99".format(**one[name]))
+    return 0
+
+
+def _spread(values: dict[str, float]) -> str:
+    return "{median:.2f} ({min:.2f} to {max:.2f})".format(**values)
+
+
 def _export(arguments: argparse.Namespace) -> int:
     from scanmend.bench.export import bench_export
 
@@ -222,4 +280,36 @@ def _export(arguments: argparse.Namespace) -> int:
             print(f"  {text:<11}" + " {median:6.0f} MB/s ({min:.0f} to {max:.0f})".format(**one[name]))
         print("  ratio       {median:6.2f}      ({min:.2f} to {max:.2f})".format(**one["ratio"]))
         print(f"  peak memory {one['peak_memory_mb']:6.0f} MB; file over samples {one['file_over_samples']:.2f}")
+    return 0
+
+
+def _page(arguments: argparse.Namespace) -> int:
+    from scanmend.bench.page import bench_page
+
+    found = bench_page(
+        model=arguments.model,
+        size=arguments.size,
+        browsers=arguments.browsers,
+        rounds=arguments.rounds,
+        seconds=arguments.seconds,
+        threads=arguments.threads,
+        data_dir=arguments.data_dir,
+        report=_say,
+    )
+    if arguments.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    page = found["page"]
+    print(f"{found['model']}, {found['shape'][0]}² u16, {found['restored_per_s_alone']:.1f} frames/s without a browser")
+    for name, text in (
+        ("flat_out", f"{found['browsers']} browsers, flat out"),
+        ("paced", f"{found['browsers']} browsers, half the rate"),
+        ("stalled", "a browser that hangs, half the rate"),
+    ):
+        print(f"  {text:<38}" + " {median:.3f} of it ({min:.3f} to {max:.3f})".format(**found[name]))
+    print(
+        f"  page: {page['pictures_per_s']:.1f} pictures/s, {page['frames_per_s']:.1f} frames of the screen/s "
+        f"(longest {page['longest_ms']:.0f} ms); a key is answered in {page['key_p50_ms']:.0f} ms, "
+        f"at most {page['key_most_ms']:.0f} ms"
+    )
     return 0

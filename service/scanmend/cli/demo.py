@@ -67,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.http_port = arguments.http_port or 0
     with _data_dir(arguments.data_dir) as (data_dir, kept):
         arguments.data_dir = data_dir
+        arguments.no_export = not kept
         settings = settings_from(arguments)
         check_ports(settings)
         set_up_logging("demo", settings.log_level)

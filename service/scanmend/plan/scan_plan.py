@@ -290,12 +290,14 @@ class ScanPlan(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaul
             return self.points * self.dwell_ns
         return int(self._dwells.sum(dtype=np.uint64))
 
-    @property
+    @cached_property
     def coverage(self) -> float:
         """Share of the field's pixels that are visited at least once."""
         if self.is_full_raster:
             return 1.0
-        return float(np.unique(self.pixels).size / (self.shape[0] * self.shape[1]))
+        visited = np.zeros(self.shape[0] * self.shape[1], dtype=bool)
+        visited[self.pixels] = True
+        return float(visited.mean())
 
     @property
     def jumps(self) -> int:

@@ -147,7 +147,7 @@ def test_prometheus_finds_its_rules_and_the_token_where_compose_mounts_them(
     folder = Path("/etc/prometheus")
     assert {str(folder / rule) for rule in config["rule_files"]} <= set(mounted)
     (job,) = (job for job in config["scrape_configs"] if "scanmend" in job["job_name"])
-    assert job["authorization"]["credentials_file"] == "/run/scanmend/access-token"
+    assert job["authorization"]["credentials_file"] == "/run/scanmend/read-token"
     assert "/run/scanmend" in mounted
     assert job["static_configs"][0]["targets"] == ["127.0.0.1:7580"]
 

@@ -1,5 +1,7 @@
 // The same painter on a 2D canvas, for browsers without WebGL2: a table from number to colour, then one drawImage.
-import { OUTSIDE, OVERLAY, UNSAMPLED, UNSAMPLED_STRIPE, viridis } from "./colours.js";
+import { CLIPPED, OUTSIDE, OVERLAY, SAMPLED, SATURATED, UNSAMPLED, UNSAMPLED_STRIPE, maps } from "./colours.js";
+import { SATURATED_MARK } from "./clipping.js";
+import { tone } from "./tone.js";
 
 const HATCH_ZOOM = 8;
 const rgb = ([r, g, b]) => `rgb(${r} ${g} ${b})`;
@@ -25,7 +27,7 @@ export class Painter2d {
   paint(pane, view, ratio, look) {
     const plane = this.planes[look.name];
     if (!plane) return;
-    const sheet = this.colour(plane, look);
+    const sheet = this.sheet(plane, look);
     const context = this.context;
     const wide = plane.wide ?? 1; // of a bin, in pixels of the picture
     const zoom = view.zoom * ratio * wide;
@@ -62,41 +64,77 @@ export class Painter2d {
     return pattern;
   }
 
-  colour(plane, look) {
-    const { width, height, numbers } = plane;
-    const sheet = (this.sheets[look.name] ??= document.createElement("canvas"));
-    if (sheet.width !== width || sheet.height !== height) Object.assign(sheet, { width, height, image: null });
-    const table = this.table(plane, look);
-    const context = sheet.getContext("2d");
+  // The plane in colours; made again only when the plane or its look is another one, not when the view moves.
+  sheet(plane, look) {
+    const { width, height } = plane;
+    const sheet = (this.sheets[look.name] ??= { canvas: document.createElement("canvas"), made: [] });
+    const over = look.overlay && this.planes[look.overlay.name];
+    const marks = look.marks && this.planes[look.marks];
+    const { canvas } = sheet;
+    const made = [plane, over, marks, look.black, look.white, look.gamma, look.log, look.map,
+      look.overlay?.low, look.overlay?.top, look.overlay?.map, look.overlay?.kind];
+    if (made.every((one, i) => one === sheet.made[i]) && made.length === sheet.made.length) return canvas;
+    sheet.made = made;
+    if (canvas.width !== width || canvas.height !== height) {
+      Object.assign(canvas, { width, height });
+      sheet.image = null;
+    }
+    const context = canvas.getContext("2d");
     const image = (sheet.image ??= context.createImageData(width, height));
-    const out = new Uint32Array(image.data.buffer);
-    for (let i = 0; i < numbers.length; i++) out[i] = table[numbers[i]];
-    const sigma = look.sigmaTop > 0 ? this.planes.sigma : null;
-    if (sigma) this.overlay(image.data, sigma, look.sigmaTop);
+    this.colour(new Uint32Array(image.data.buffer), plane, look);
+    if (over && over.numbers.length === plane.numbers.length) cover(image.data, over, look.overlay);
+    if (marks) mark(new Uint32Array(image.data.buffer), marks);
     context.putImageData(image, 0, 0);
-    return sheet;
+    return canvas;
   }
 
-  table(plane, look) {
-    const table = new Uint32Array(plane.numbers.BYTES_PER_ELEMENT === 2 ? 65536 : 256);
-    const curve = new Uint32Array(1025); // a power for each of 65536 numbers takes milliseconds
-    for (let i = 0; i <= 1024; i++) {
-      const grey = Math.round(255 * (i / 1024) ** (1 / look.gamma));
-      curve[i] = word(grey, grey, grey);
-    }
-    const slope = (1024 * plane.scale) / (look.white - look.black);
-    const start = (1024 * (plane.add - look.black)) / (look.white - look.black);
-    for (let n = 0; n < table.length; n++) table[n] = curve[Math.min(1024, Math.max(0, start + slope * n)) | 0];
-    if (plane.missing !== null) table[plane.missing] = 0; // clear: the ground shows
-    return table;
+  colour(out, plane, look) {
+    const { numbers } = plane;
+    const table = colourTable(plane, look);
+    for (let i = 0; i < numbers.length; i++) out[i] = table[numbers[i]];
   }
+}
 
-  overlay(bytes, sigma, top) {
-    for (let i = 0; i < sigma.numbers.length; i++) {
-      if (sigma.numbers[i] === sigma.missing) continue;
-      const share = Math.min(1, Math.max(0, (sigma.add + sigma.scale * sigma.numbers[i]) / top));
-      const at = 3 * Math.round(255 * share);
-      for (let c = 0; c < 3; c++) bytes[4 * i + c] += OVERLAY * (viridis[at + c] - bytes[4 * i + c]);
+function colourTable(plane, look) {
+  const table = new Uint32Array(plane.numbers.BYTES_PER_ELEMENT === 2 ? 65536 : 256);
+  const curve = new Uint32Array(1025); // a power for each of 65536 numbers takes milliseconds
+  const map = maps[look.map];
+  for (let i = 0; i <= 1024; i++) {
+    const at = 3 * Math.round(255 * tone(i / 1024, look));
+    curve[i] = word(map[at], map[at + 1], map[at + 2]);
+  }
+  const slope = (1024 * plane.scale) / (look.white - look.black);
+  const start = (1024 * (plane.add - look.black)) / (look.white - look.black);
+  for (let n = 0; n < table.length; n++) table[n] = curve[Math.min(1024, Math.max(0, start + slope * n)) | 0];
+  if (plane.missing !== null) table[plane.missing] = 0; // clear: the ground shows
+  return table;
+}
+
+// Lay an overlay over the bytes of a picture; see overlays.js for its kinds.
+function cover(bytes, { numbers, scale, add, missing }, { kind, low, top, map }) {
+  const entries = new Int16Array(numbers.BYTES_PER_ELEMENT === 2 ? 65536 : 256); // of the map; -1: clear
+  for (let n = 0; n < entries.length; n++) {
+    const value = add + scale * n;
+    const share = Math.min(1, Math.max(0, (value - low) / (top - low)));
+    entries[n] = n === missing || (kind === "positive" && value <= 0) ? -1 : Math.round(255 * share);
+  }
+  const table = kind === "presence" ? null : maps[map];
+  for (let i = 0; i < numbers.length; i++) {
+    const entry = entries[numbers[i]];
+    if (entry < 0) continue;
+    for (let c = 0; c < 3; c++) {
+      const colour = table ? table[3 * entry + c] : SAMPLED[c];
+      bytes[4 * i + c] += OVERLAY * (colour - bytes[4 * i + c]);
     }
+  }
+}
+
+function mark(out, { numbers, width }) {
+  const saturated = SATURATED.map((colour) => word(...colour));
+  const clipped = CLIPPED.map((colour) => word(...colour));
+  for (let i = 0; i < numbers.length; i++) {
+    if (!numbers[i]) continue;
+    const y = Math.floor(i / width);
+    out[i] = numbers[i] === SATURATED_MARK ? saturated[(i - y * width + y) & 1] : clipped[y & 1];
   }
 }

@@ -1,4 +1,4 @@
-// What stands over the pictures when there is nothing to show: no token, no session, no service.
+// What stands over the pictures when there is nothing to show: no session, no picture, no service.
 const card = document.getElementById("card");
 let shown = "";
 
@@ -24,24 +24,6 @@ export function closeCard() {
   card.dataset.kind = "";
 }
 
-export function askToken(wrong, give) {
-  const form = document.createElement("form");
-  const input = document.createElement("input");
-  Object.assign(input, { type: "password", placeholder: "access token", autocomplete: "off", required: true });
-  input.setAttribute("aria-label", "Access token");
-  form.append(input, Object.assign(element("button", "Open"), { type: "submit" }));
-  form.onsubmit = (event) => {
-    event.preventDefault();
-    give(input.value.trim());
-  };
-  open(wrong ? "token wrong" : "token",
-    element("h2", wrong ? "This is not the service’s token." : "The page needs the access token."),
-    element("p", "The service printed an address with the token when it started. The token is also in the file"),
-    element("code", "access-token"),
-    element("p", "of its data folder (scanmend-data, if nothing else was chosen)."), form);
-  input.focus();
-}
-
 export function noSession(address) {
   open(`session ${address}`,
     element("h2", "No microscope is connected."),
@@ -52,9 +34,14 @@ export function noSession(address) {
     element("p", `Your own control software connects to ${address || "the service’s address"}.`));
 }
 
-export function waiting(session, ended) {
-  if (ended)
-    open(`ended ${session}`, element("h2", "This session has ended."), element("p", `What was recorded of ${session} lies in the data folder.`));
+// `scanned`: whether frames came before; pictures are made only while somebody looks.
+export function waiting(session, state, scanned) {
+  if (state === "ended")
+    open(`ended ${session}`, element("h2", "This session has ended."), element("p", `What was recorded of ${session} is among the sessions.`));
+  else if (state === "waiting")
+    open(`start ${session}`, element("h2", "The microscope waits for Start."), element("p", `Session ${session} is open; the scan begins when somebody presses Start.`));
+  else if (scanned)
+    open(`next ${session}`, element("h2", "Waiting for the next picture"), element("p", `Frames of session ${session} came before this page was opened. The next one is shown.`));
   else open(`waiting ${session}`, element("h2", "Waiting for the first picture"), element("p", `Session ${session} is open; nothing was scanned yet.`));
 }
 

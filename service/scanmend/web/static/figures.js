@@ -1,7 +1,6 @@
 // The footer: rates, latency, losses, dose, model.
+import { $, setText } from "./dom.js";
 import { count, figure, milliseconds, rate, sum, words } from "./format.js";
-
-const $ = (id) => document.getElementById(id);
 
 function bold(value, kind = "") {
   const element = document.createElement("b");
@@ -23,19 +22,20 @@ function counted(number, name, kind) {
   return element;
 }
 
-export function showFigures(session) {
+// `unrestored`: what is shown now is not restored, although it should be.
+export function showFigures(session, unrestored) {
   showRates(session);
   showLosses(session);
-  showDose(session?.dose ?? {}, Boolean(session), Boolean(session?.rescan));
+  showDose(session?.dose ?? {}, session && !session.field.beam_current_pa, Boolean(session?.rescan));
   showNext(session);
-  showModel(session);
+  showModel(session, unrestored);
 }
 
 function showRates(session) {
   const latency = session?.latency_ms ?? {};
   $("rate").lastElementChild.replaceChildren(
     bold(rate(session?.frames_per_s_in)), " in  ", bold(rate(session?.frames_per_s_out)), " out");
-  $("latency").lastElementChild.replaceChildren(
+  $("latency").children[1].replaceChildren(
     bold(milliseconds(latency.p50)), " · ", bold(milliseconds(latency.p95)), " ms");
 }
 
@@ -54,12 +54,12 @@ function showLosses(session) {
   target.title = Object.entries(account.passed_through ?? {}).map(([why, n]) => `${n} passed through: ${words(why)}`).join("\n");
 }
 
-function showDose(dose, known, planned) {
+function showDose(dose, unknown, planned) {
   const used = dose.used_e_per_nm2;
   const budget = dose.budget_e_per_nm2;
   const [, text, bar] = $("dose").children;
-  bar.hidden = !budget;
-  if (used === undefined) return text.replaceChildren(bold("–"), small(known ? " beam current not known" : ""));
+  bar.hidden = !budget || used === undefined;
+  if (used === undefined) return text.replaceChildren(bold("–"), small(unknown ? " beam current not known" : ""));
   const share = budget ? (100 * used) / budget : 0;
   const kind = share > 100.1 || (share >= 100 && !planned) ? "bad" : share >= 90 && !planned ? "warn" : "";
   text.replaceChildren(bold(figure(used), kind), budget ? ` of ${figure(budget)} e⁻/nm²` : " e⁻/nm²");
@@ -73,7 +73,7 @@ function showDose(dose, known, planned) {
 // What follows the last pass of an adaptive scan: a proposal with its price, or why there is none.
 function showNext(session) {
   const box = $("next");
-  box.hidden = !session?.rescan;
+  box.hidden = !session?.rescan || session.proposal?.awaits === "operator"; // that one has a band of its own
   if (box.hidden) return;
   const proposal = session.proposal;
   const [name, text] = box.children;
@@ -91,12 +91,23 @@ function showNext(session) {
   }
 }
 
-function showModel(session) {
+// The validity light: kind, what is seen and said, and why; null where there is no model.
+export function trustOf(session, unrestored) {
+  if (!session?.model && !unrestored) return null;
+  if (unrestored) return { kind: "bad", text: "■ not restored", why: "The newest picture was passed on as it came; over the picture it says why." };
+  const { caution } = session;
+  if (caution === null || caution === undefined) return { kind: "", text: "◇ classical", why: "Nothing was trained, so there is nothing to be unlike. The card says what the method can do." };
+  if (caution) return { kind: "warn", text: "▲ take care", why: `Take care: ${caution}.` };
+  return { kind: "good", text: "● as trained", why: "The input is like the pictures that the model was trained on. That does not say that the picture is right." };
+}
+
+function showModel(session, unrestored) {
   const provider = (session?.provider ?? "").replace("ExecutionProvider", "");
-  $("model").firstElementChild.textContent = provider ? `Model, on ${provider}` : "Model";
-  const caution = session?.model ? (session.caution ?? null) : null; // null: a classical model, or none
-  const light = caution === null ? "" : small(caution ? " ▲ take care" : " ● as trained");
-  if (light) light.className = caution ? "warn" : "good";
+  setText($("open-card"), provider ? `Model, on ${provider}` : "Model");
+  const trust = trustOf(session, unrestored);
+  const light = trust ? small(trust.text) : "";
+  if (light) light.className = `light ${trust.kind}`;
   $("model").lastElementChild.replaceChildren(bold(session?.model || "–"), light);
-  $("model").title = caution ? `Take care: ${caution}.` : caution === "" ? "The input is like those that it was trained on." : "";
+  $("model").title = trust?.why ?? "";
+  $("open-card").disabled = !session?.model;
 }

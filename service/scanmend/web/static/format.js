@@ -33,3 +33,15 @@ export function since(unixS, nowS = Date.now() / 1000) {
 export const sum = (counts) => Object.values(counts ?? {}).reduce((total, count) => total + count, 0);
 
 export const words = (code) => code.replaceAll("_", " ");
+
+// A size with three digits in powers of 1000, as disks are sold.
+export function size(bytes) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let value = bytes ?? 0;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit ? value.toPrecision(3) : value} ${units[unit]}`;
+}

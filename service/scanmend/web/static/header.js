@@ -1,21 +1,19 @@
 // The header: session picker, field, state.
-import { lengthText } from "./scalebar.js";
+import { $, setText } from "./dom.js";
 import { figure } from "./format.js";
+import { lengthText } from "./scalebar.js";
 
 const ENDS = { finished: "Finished", stopped: "Stopped", aborted: "Aborted", abandoned: "Abandoned" };
-
-const $ = (id) => document.getElementById(id);
+const COMMANDED = { start: "Starting", stop: "Stopping", abort: "Aborting" };
 
 export function showHeader(status, session, connected, token, old) {
   showPicker(status, session);
-  $("field").textContent = session ? fieldText(session.field) : "";
-  $("field").title = $("field").textContent;
+  const field = session ? fieldText(session.field) : "";
+  setText($("field"), field);
+  $("field").title = field;
   const [kind, text] = token ? stateOf(status, session, connected, old) : ["", "Locked"];
   $("state").className = kind;
-  $("state").lastElementChild.textContent = text;
-  const able = connected && status.state !== "unreachable" && session?.state === "open";
-  $("stop").disabled = !able || Boolean(session.commanded);
-  $("abort").disabled = !able || session.commanded?.action === "abort";
+  setText($("state").lastElementChild, text);
 }
 
 function showPicker(status, session) {
@@ -42,10 +40,12 @@ function stateOf(status, session, connected, old) {
   if (!connected) return ["bad", "Disconnected"];
   if (status.state === "unreachable") return ["bad", "Unreachable"];
   if (!session) return ["", "Stopped"];
-  if (session.state === "ended") return ["", ENDS[session.account.reason] ?? "Ended"];
-  if (session.state === "detached") return ["warn", "Microscope silent"];
-  if (session.state === "ending") return ["warn", "Ending"];
-  if (session.commanded) return ["warn", session.commanded.action === "stop" ? "Stopping" : "Aborting"];
+  const { state, commanded } = session;
+  if (state === "ended") return [session.account.reason === "abandoned" ? "bad" : "", ENDS[session.account.reason] ?? "Ended"];
+  if (state === "detached") return ["warn", "Microscope silent"];
+  if (state === "ending") return ["warn", "Ending"];
+  if (state === "waiting") return ["", commanded?.action in COMMANDED ? COMMANDED[commanded.action] : "Waiting for Start"];
+  if (commanded?.action === "stop" || commanded?.action === "abort") return ["warn", COMMANDED[commanded.action]];
   if (session.paused) return ["warn", "Paused"];
   if (session.frames_per_s_in === 0) return ["", "Waiting"];
   return old ? ["warn", "Acquiring, unrestored"] : ["good", "Acquiring"];

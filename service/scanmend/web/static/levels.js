@@ -1,4 +1,4 @@
-// Black, white and gamma: from a picture's histogram, once or following each picture, or by hand.
+// Black, white and the curve between them: from a picture's histogram, once or following each picture, or by hand.
 const BINS = 160;
 const TAIL = 0.0035; // share of pixels beyond each level
 const SAMPLES = 40000;
@@ -10,6 +10,7 @@ export class Levels {
     this.black = 0;
     this.white = 1;
     this.gamma = 1;
+    this.log = false; // in place of gamma
     this.following = true;
     this.low = 0; // the sliders' ends
     this.high = 1;
@@ -61,6 +62,12 @@ export class Levels {
 
   setGamma(gamma) {
     this.gamma = gamma;
+    this.log = false;
+    this.changed();
+  }
+
+  setLog(log) {
+    this.log = log;
     this.changed();
   }
 

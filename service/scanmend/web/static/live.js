@@ -19,11 +19,12 @@ export function merge(old, patch) {
 }
 
 export class Live {
-  // on: {status(status), picture(picture), lost(), refused()}
-  constructor(token, on) {
+  // on: {role(role), status(status), picture(picture), lost(), refused()}
+  constructor(token, on, session = "") {
     this.token = token;
     this.on = on;
-    this.session = "";
+    this.session = session;
+    this.extra = new Set(); // planes that something beside the pictures wants
     this.planes = ["raw", "estimate", "sigma"];
     this.retryMs = FIRST_RETRY_MS;
     this.socket = null;
@@ -37,12 +38,14 @@ export class Live {
     let status = {};
     socket.onopen = () => {
       socket.send(JSON.stringify({ token: this.token }));
-      this.send({ session: this.session, planes: this.planes, ready: true });
+      this.send({ session: this.session, planes: this.wanted(), ready: true });
     };
     socket.onmessage = (event) => {
       this.retryMs = FIRST_RETRY_MS;
       if (typeof event.data !== "string") return this.on.picture(parsePicture(event.data));
-      status = merge(status, JSON.parse(event.data).patch);
+      const message = JSON.parse(event.data);
+      if (message.type === "welcome") return this.on.role(message.role);
+      status = merge(status, message.patch);
       this.on.status(status);
     };
     socket.onclose = (event) => {
@@ -58,6 +61,23 @@ export class Live {
   watch(session) {
     this.session = session;
     this.send({ session });
+  }
+
+  // Other planes from the next picture on; they are kept when the socket is opened again.
+  want(planes) {
+    this.planes = planes;
+    this.send({ planes: this.wanted() });
+  }
+
+  // One more plane, for as long as it is wanted. Choosing the session anew lets the present picture come again with it.
+  also(plane, on) {
+    if (on) this.extra.add(plane);
+    else this.extra.delete(plane);
+    this.send(on ? { planes: this.wanted(), session: this.session } : { planes: this.wanted() });
+  }
+
+  wanted() {
+    return [...new Set([...this.planes, ...this.extra])];
   }
 
   // "I can take another": the server answers with the newest picture there is then.

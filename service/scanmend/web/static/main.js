@@ -1,65 +1,125 @@
-// Puts the page together: token, live socket, panes, controls.
-import { Age } from "./age.js";
-import { askToken, closeCard, disconnected, noSession, unreachable, waiting } from "./cards.js";
-import { command, toast } from "./commands.js";
+// Puts the page together: token, live socket, pictures, commands, views.
+import { Alarm } from "./alarm.js";
+import { api } from "./api.js";
+import { closeCard, disconnected, noSession, unreachable, waiting } from "./cards.js";
+import { Control } from "./commands.js";
+import { $ } from "./dom.js";
+import { DoseDialog } from "./dose.js";
 import { showFigures } from "./figures.js";
 import { showHeader } from "./header.js";
-import { LevelControls } from "./histogram.js";
-import { ask, listen, showKeys } from "./keys.js";
-import { Levels, quantile } from "./levels.js";
+import { HealthView } from "./health.js";
+import { History } from "./history.js";
+import { listen, showKeys } from "./keys.js";
 import { Live } from "./live.js";
-import { Panes } from "./panes.js";
-import { follow } from "./pointer.js";
-import { showProblems } from "./problems.js";
-import { forgetToken, keepToken, takeToken } from "./token.js";
-import { View } from "./view.js";
+import { LogView } from "./log.js";
+import { ModelsView, showCard } from "./models.js";
+import { PictureSide } from "./picture_side.js";
+import { Problems } from "./problems.js";
+import { ProposalBand } from "./proposal.js";
+import { SessionsView } from "./sessions.js";
+import { drawSpark } from "./spark.js";
+import { themes } from "./theme.js";
+import { askToken, forgetToken, fromAddress, keepToken, takeToken, tokenTaken } from "./token.js";
+import { Views } from "./views.js";
 
-const $ = (id) => document.getElementById(id);
-const page = { token: takeToken(), live: null, status: {}, connected: false, chosen: "", picked: "", dirty: true, arrived: null, painted: 0 };
+const LOST_MS = 10_000; // after so long without the service the page itself is an alarm
 
-const repaint = () => {
-  page.dirty = true;
+const page = {
+  token: takeToken(), live: null, status: {}, connected: false, role: "operate", chosen: "", picked: "",
+  header: null, // of the newest picture
+  held: null, // a picture that came while another view was shown
+  lostAt: 0, // when the service was lost, Unix seconds; 0 while it is there
+  session: () => page.status.sessions?.[page.chosen],
+  pick(name) {
+    page.picked = name;
+    choose();
+    render();
+  },
 };
-const levels = new Levels(repaint);
-const view = new View(repaint);
-const panes = new Panes(view, levels);
-const controls = new LevelControls(levels);
-const age = new Age();
 
-const session = () => page.status.sessions?.[page.chosen];
+const pictures = new PictureSide({
+  ready: () => page.live?.ready(), // the next picture may come
+  want: (planes) => page.live?.want(planes),
+  changed: () => render(),
+});
+const control = new Control(page, () => render());
+const proposal = new ProposalBand(page, () => render());
+const history = new History();
+const problems = new Problems(() => render());
+const alarm = new Alarm(() => problems.acknowledge());
+const dose = new DoseDialog(page, (on) => {
+  page.live?.also("dose", on);
+  if (on && page.held) page.live?.ready();
+}, () => pictures.lay("dose"));
+const health = new HealthView(page, history);
+const views = new Views(
+  { sessions: new SessionsView(page), models: new ModelsView(page), health, log: new LogView(page) },
+  () => {
+    if (views.now === "live" && page.held) pictures.arrive(page.held);
+    if (views.now === "live") page.held = null;
+    render();
+  },
+);
+
+api.refused = () => refused(api.token);
 
 function connect() {
-  page.live?.close();
+  const before = page.live;
+  before?.close();
   closeCard();
+  api.token = page.token;
+  let greeted = false;
   page.live = new Live(page.token, {
+    role(role) {
+      page.role = role;
+    },
     status(status) {
+      greeted = true;
+      tokenTaken();
       page.connected = true;
+      page.lostAt = 0;
       page.status = status;
       choose();
+      history.take(page.session());
       render();
     },
-    picture(picture) {
-      if (picture.header.session === page.chosen) page.arrived = picture;
-      else page.live.ready();
-    },
-    lost() {
-      page.connected = false;
-      render();
-    },
-    refused() {
-      page.connected = false;
-      page.token = "";
-      forgetToken();
-      render();
-      askToken(true, useToken);
-    },
-  });
+    picture: take,
+    lost,
+    refused: () => refused(page.token, greeted),
+  }, page.chosen);
+  if (before) Object.assign(page.live, { planes: before.planes, extra: before.extra });
+}
+
+function lost() {
+  page.connected = false;
+  page.lostAt ||= Date.now() / 1000;
+  render();
+}
+
+// The token does not hold, or not any more. What is shown stays; the page asks for another one over it.
+function refused(token, expired = page.connected) {
+  if (!page.token || token !== page.token) return;
+  page.live?.close();
+  page.connected = false;
+  page.token = "";
+  forgetToken();
+  render();
+  askToken(expired ? "expired" : "wrong", useToken);
 }
 
 function useToken(token) {
   page.token = token;
   keepToken(token);
   connect();
+}
+
+function take(picture) {
+  if (picture.header.session !== page.chosen) return page.live.ready();
+  page.header = picture.header;
+  dose.take(picture);
+  if (views.now === "live") return pictures.arrive(picture);
+  page.held = picture; // no other is asked for until the pictures are shown again
+  if (dose.open) setTimeout(() => page.live?.ready(), 1000);
 }
 
 // Keep what the operator picked while it is there; else go with the newest open session.
@@ -71,143 +131,75 @@ function choose() {
   if (!now) page.picked = "";
   if (wanted === page.chosen) return;
   page.chosen = wanted;
-  page.arrived = null;
-  age.forget();
-  panes.forget();
-  levels.fresh = true;
+  page.header = page.held = null;
+  pictures.forget();
+  history.choose(wanted);
   page.live.watch(wanted);
-  repaint();
+  if (views.now !== "live") page.live.ready();
 }
 
 function render() {
   const { status, connected } = page;
-  const current = session();
-  const stale = !connected || status.state === "unreachable";
-  document.body.classList.toggle("stale", stale);
-  const old = stale ? "" : age.why(status, current);
-  panes.age(old);
-  showHeader(status, current, connected, Boolean(page.token), Boolean(old));
-  showFigures(current);
-  showProblems(connected ? status.problems : [], page.chosen);
-  document.title = current ? `${current.name} — Scanmend` : "Scanmend";
-  if (current && current.field.pixel_size_nm !== panes.pixelSizeNm) {
-    panes.pixelSizeNm = current.field.pixel_size_nm;
-    repaint();
-  }
-  panes.unit = controls.unit = unitOf(current, panes.picture);
-  if (!page.token || $("card").dataset.kind === "token") return;
-  if (!connected) disconnected();
-  else if (status.state === "unreachable") unreachable();
-  else if (!current) noSession(status.address);
-  else if (!panes.picture) waiting(current.name, current.state === "ended");
+  const session = page.session();
+  const reachable = connected && status.state !== "unreachable";
+  document.body.classList.toggle("stale", !reachable);
+  const old = pictures.tell(status, session, !reachable);
+  showHeader(status, session, connected, Boolean(page.token), Boolean(old));
+  control.show(session, reachable);
+  proposal.show(reachable ? session : null, page.role === "operate");
+  dose.show(session, reachable);
+  health.tell(session);
+  showFigures(session, Boolean(old) || page.header?.restored === false);
+  drawSpark($("latency").querySelector("canvas"), history.samples);
+  alarm.show(problems.show(troubles(), page.chosen));
+  document.title = alarm.prefix + [views.title, session?.name, "Scanmend"].filter(Boolean).join(" — ");
+  cover(session);
+}
+
+// What the service knows to be amiss; where the service is gone, that.
+function troubles() {
+  if (page.connected) return page.status.problems;
+  if (!page.lostAt || Date.now() / 1000 - page.lostAt < LOST_MS / 1000 || !page.token) return [];
+  return [{
+    level: "error", code: "page_lost", session: "", count: 1, since_unix_s: page.lostAt,
+    text: "The page has lost the service.", mend: "Look whether it runs: `scanmend check`. Scans are not stopped by that.",
+  }];
+}
+
+function cover(session) {
+  if (!page.token) return;
+  if (!page.connected) disconnected();
+  else if (page.status.state === "unreachable") unreachable();
+  else if (!session) noSession(page.status.address);
+  else if (!pictures.shown) waiting(session.name, session.state, session.account.received > 0);
   else closeCard();
 }
 
-// Electrons where the detector's gain is known; else what the detector gives, which has no name.
-function unitOf(session, picture) {
-  const channel = session?.channels.find(({ name }) => name === session.restore_channel) ?? session?.channels[0];
-  return channel?.units_per_electron && picture?.header.restored ? "e⁻" : "units";
-}
-
-function takePicture(picture) {
-  age.reset();
-  const first = !panes.picture;
-  const { planes } = picture;
-  if (planes.sigma) {
-    const top = quantile(planes.sigma, 0.99);
-    panes.sigmaTop += (first || !panes.sigmaTop ? 1 : 0.2) * (top - panes.sigmaTop);
-  }
-  const main = planes.estimate ?? planes.raw;
-  if (main) levels.take(main);
-  panes.show(picture);
-  panes.stage.dataset.number = picture.header.number;
-  if (first) render();
-  repaint();
-}
-
-function frame() {
-  requestAnimationFrame(frame);
-  const arrived = page.arrived;
-  page.arrived = null;
-  if (arrived) {
-    page.live.ready(); // the next may come while this one is painted; a page in the background asks for none
-    takePicture(arrived);
-  }
-  if (page.dirty) {
-    page.dirty = false;
-    panes.paint();
-    controls.show();
-    $("zoom").value = panes.picture ? `${Math.round(100 * view.zoom)} %` : "";
-  }
-  if (arrived) panes.stage.dataset.painted = ++page.painted;
-}
-
-function toggle(id, name) {
-  if ($(id).hidden) return;
-  panes[name] = !panes[name];
-  $(id).setAttribute("aria-pressed", panes[name]);
-  panes.label();
-  repaint();
-}
-
-async function stop() {
-  if ($("stop").disabled) return;
-  $("stop").disabled = true;
-  const wrong = await command(page.token, page.chosen, "stop");
-  toast(wrong || "Stop sent: the pass is finished first.");
-}
-
-async function abort() {
-  if ($("abort").disabled) return;
-  const dialog = $("confirm");
-  dialog.querySelector("p b").textContent = page.chosen;
-  if ((await ask(dialog)) !== "yes") return;
-  $("abort").disabled = true;
-  const wrong = await command(page.token, page.chosen, "abort");
-  toast(wrong || "Abort sent: the beam is blanked.");
-}
-
-$("session").onchange = (event) => {
-  page.picked = event.target.value;
-  choose();
-  render();
-};
-$("stop").onclick = stop;
-$("abort").onclick = abort;
+$("session").onchange = (event) => page.pick(event.target.value);
 $("help").onclick = showKeys;
-$("uncertainty").onclick = () => toggle("uncertainty", "overlay");
-$("bins").onclick = () => toggle("bins", "binning");
-$("swap").onclick = () => toggle("swap", "swapped");
-$("fit").onclick = () => view.fit();
-
-for (const side of panes.sides)
-  follow(side, view, (at) => {
-    panes.cursor = at;
-    panes.read();
-  });
-
-const PAN = 60;
-const ARROWS = { ArrowLeft: [PAN, 0], ArrowRight: [-PAN, 0], ArrowUp: [0, PAN], ArrowDown: [0, -PAN] };
+$("open-dose").onclick = () => dose.ask();
+$("open-card").onclick = () => showCard(page.session()?.model, page.session()?.caution);
 listen([
-  { keys: [{ key: " ", name: "Space" }], about: "Swap the sides", act: () => toggle("swap", "swapped") },
-  { keys: [{ key: "u", name: "U" }], about: "Uncertainty over the restored picture", act: () => toggle("uncertainty", "overlay") },
-  { keys: [{ key: "b", name: "B" }], about: "Samples of a sparse scan in bins, or each by itself", act: () => toggle("bins", "binning") },
-  { keys: [{ key: "a", name: "A" }], about: "Levels from this picture", act: () => levels.auto() },
-  { keys: [{ key: "A", name: "Shift A", shift: true }], about: "Let the levels follow, or hold them", act: () => levels.follow(!levels.following) },
-  { keys: [{ key: "0", name: "0" }], about: "Whole field", act: () => view.fit() },
-  { keys: [{ key: "1", name: "1" }], about: "One screen pixel for a pixel", act: () => view.zoomBy(1 / view.zoom) },
-  { keys: [{ key: "+", name: "+" }, { key: "=", shown: false }], about: "Zoom in", act: () => view.zoomBy(1.25) },
-  { keys: [{ key: "-", name: "−" }], about: "Zoom out", act: () => view.zoomBy(0.8) },
-  { keys: Object.keys(ARROWS).map((key, i) => ({ key, name: "←→↑↓"[i] })), about: "Move", act: ({ key }) => view.panBy(...ARROWS[key]) },
-  { keys: [{ key: "Escape", name: "Esc" }], about: "Abort the scan (asks first)", act: abort },
+  ...pictures.keys(),
+  ...control.keys(),
+  ...proposal.keys(),
+  { keys: [{ key: "d", name: "D" }], about: "Dose by area, rescan policy and budget", act: () => dose.ask() },
+  { keys: [{ key: "k", name: "K" }], about: "Acknowledge the alarm", act: () => problems.acknowledge() },
   { keys: [{ key: "?", name: "?" }], about: "These keys", act: showKeys },
-]);
+], () => views.now);
+themes($("theme"), () => {
+  health.redraw();
+  render();
+});
+window.addEventListener("hashchange", () => {
+  const given = fromAddress();
+  if (given) useToken(given);
+});
 
-new ResizeObserver(repaint).observe(panes.stage);
-setInterval(() => page.connected && showProblems(page.status.problems, page.chosen), 5000);
+setInterval(render, 5000); // how long problems stand; and what goes wrong when nothing comes
+views.follow();
 if (page.token) connect();
 else {
   render();
-  askToken(false, useToken);
+  askToken("missing", useToken);
 }
-requestAnimationFrame(frame);

@@ -1,5 +1,5 @@
-// Mouse, pen and fingers on a pane: drag pans, wheel and pinch zoom, a double click fits.
-export function follow(pane, view, hover) {
+// Mouse, pen and fingers on a pane: drag pans or draws, wheel and pinch zoom, a double click fits.
+export function follow(pane, view, hover, shapes) {
   const down = new Map();
   const at = (event) => {
     const box = pane.getBoundingClientRect();
@@ -16,6 +16,7 @@ export function follow(pane, view, hover) {
   pane.addEventListener("pointerdown", (event) => {
     pane.setPointerCapture(event.pointerId);
     down.set(event.pointerId, at(event));
+    if (down.size === 1 && shapes.begin(at(event))) return;
     pane.classList.add("dragged");
   });
 
@@ -23,7 +24,7 @@ export function follow(pane, view, hover) {
     const now = at(event);
     hover(now);
     const before = down.get(event.pointerId);
-    if (!before) return;
+    if (!before || shapes.drag(now)) return;
     if (down.size === 1) view.panBy(now.x - before.x, now.y - before.y);
     else {
       const other = [...down].find(([id]) => id !== event.pointerId)[1];
@@ -36,6 +37,7 @@ export function follow(pane, view, hover) {
 
   const up = (event) => {
     down.delete(event.pointerId);
+    shapes.end();
     if (!down.size) pane.classList.remove("dragged");
   };
   pane.addEventListener("pointerup", up);

@@ -63,10 +63,29 @@ export class View {
     this.changed();
   }
 
+  // The picture's coordinates under a point of the pane, also outside of the picture.
+  pointAt(px, py) {
+    return { x: (px - this.paneWidth / 2) / this.zoom + this.x, y: (py - this.paneHeight / 2) / this.zoom + this.y };
+  }
+
+  // The pane's point where the picture's coordinates lie.
+  placeOf(x, y) {
+    return { x: (x - this.x) * this.zoom + this.paneWidth / 2, y: (y - this.y) * this.zoom + this.paneHeight / 2 };
+  }
+
+  // Move so far that a pixel is seen, and no farther.
+  reveal({ x, y }) {
+    const margin = 20;
+    const at = this.placeOf(x + 0.5, y + 0.5);
+    const dx = Math.max(0, margin - at.x) - Math.max(0, at.x - (this.paneWidth - margin));
+    const dy = Math.max(0, margin - at.y) - Math.max(0, at.y - (this.paneHeight - margin));
+    if (dx || dy) this.panBy(dx, dy);
+  }
+
   // The picture's pixel under a point of the pane; null outside.
   pixelAt(px, py) {
-    const x = Math.floor((px - this.paneWidth / 2) / this.zoom + this.x);
-    const y = Math.floor((py - this.paneHeight / 2) / this.zoom + this.y);
+    const at = this.pointAt(px, py);
+    const [x, y] = [Math.floor(at.x), Math.floor(at.y)];
     return x >= 0 && y >= 0 && x < this.width && y < this.height ? { x, y } : null;
   }
 }
