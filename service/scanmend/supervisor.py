@@ -217,7 +217,7 @@ class Supervisor:
             self.children["keeper"].signal(signal.SIGTERM)  # its export must not compete with what acquire has to write
         clean = self._end("acquire", DRAIN_S)
         clean = self._end("engine", 2.0) and clean
-        clean = self._end("web", 2.0) and clean
+        clean = self._end("web", 4.0) and clean
         self._end("keeper", 2.0)  # killed, it leaves nothing half done
         configuration = any(child.vital and child.exit_code == EXIT_CONFIGURATION for child in self.children.values())
         if self._board is not None:
