@@ -10,8 +10,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from journals import Shot, hello_for, receipt_for, said, write_journal
 
+from journals import Shot, hello_for, receipt_for, said, write_journal
 from scanmend.export import export_nexus
 from scanmend.export.model import model_loader
 from scanmend.plan import ScanPlan

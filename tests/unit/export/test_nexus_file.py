@@ -9,8 +9,8 @@ import h5py
 import hdf5plugin
 import numpy as np
 import pytest
-from journals import OPENED_UNIX_NS, Shot, hello_for, receipt_for, said, write_journal
 
+from journals import OPENED_UNIX_NS, Shot, hello_for, receipt_for, said, write_journal
 from scanmend import Exposure, Restoration, __version__
 from scanmend.errors import ModelNotFound, RecordingError
 from scanmend.export import Compression, Loader, Restored, export_nexus

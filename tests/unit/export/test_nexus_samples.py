@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from journals import Shot, hello_for, receipt_for, write_journal
 
+from journals import Shot, hello_for, receipt_for, write_journal
 from scanmend.export import RecordedSession, export_nexus
 from scanmend.export.passes import last_pass, whole_pictures
 from scanmend.field import SAMPLE_DTYPES, Channel
