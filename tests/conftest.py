@@ -15,6 +15,7 @@ def micrographs() -> list[Path]:
     return sorted(MICROGRAPHS.glob("*.tif")) if MICROGRAPHS.is_dir() else []
 
 
+@pytest.hookimpl(tryfirst=True)  # before the workers' own hook, which reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers: what starts a service or a browser in one of them, one after another; else file by file.
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
 from collections import deque
 from dataclasses import dataclass, field
+
+from scanmend.ipc.parent import end_with_parent
 
 
 @dataclass(slots=True)
@@ -24,10 +28,16 @@ class Child:
     """Until then a process that has died too often is left alone; 0 when it is not."""
 
     def start(self) -> None:
-        """Start it."""
+        """Start it, from the main thread; it ends when this process does, however early in its life."""
+        supervisor = os.getpid()
+
+        def prepare() -> None:
+            end_with_parent(signal.SIGTERM, parent=supervisor)
+
         self.process = subprocess.Popen(
             self.command,
             stdin=subprocess.DEVNULL,
+            preexec_fn=prepare,
             start_new_session=True,  # Ctrl-C is for the supervisor, which drains them in order
         )
         self.started_mono_s = time.monotonic()
