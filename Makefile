@@ -37,7 +37,7 @@ demo: .venv/stamp-user-$(RUNTIME) ## start the service and a simulated microscop
 test: .venv/stamp-dev-$(RUNTIME) ## run every test, in a real browser too
 	@CHROMIUM="$$(tests/browser/find_chromium.sh)"; export CHROMIUM; \
 	export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE; \
-	exec $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	exec $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope $(ARGS)
 
 lint: .venv/stamp-dev-$(RUNTIME) ## check style, types and who imports whom
 	@$(BIN)/ruff check --quiet $(SOURCES)

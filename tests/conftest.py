@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 MICROGRAPHS = Path(__file__).resolve().parents[2] / "shared" / "data" / "dev"
 
@@ -15,14 +16,19 @@ def micrographs() -> list[Path]:
     return sorted(MICROGRAPHS.glob("*.tif")) if MICROGRAPHS.is_dir() else []
 
 
-@pytest.hookimpl(tryfirst=True)  # before the workers' own hook, which reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers: what starts a service or a browser in one of them, one after another; else file by file.
+class _OneServiceAtATime(LoadScopeScheduling):
+    """What starts a service or a browser in one worker, one after another; all else file by file.
 
     Two services beside each other would take each other's time on a small machine, and some tests count on being
     heard within seconds.
     """
-    for item in items:
-        folder = Path(item.nodeid).parts[1]
-        group = item.nodeid.partition("::")[0] if folder == "unit" else "service"
-        item.add_marker(pytest.mark.xdist_group(group))
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return path if Path(path).parts[1] == "unit" else "service"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _OneServiceAtATime:
+    """How several workers share the tests (`make test`)."""
+    return _OneServiceAtATime(config, log)
