@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from typing import Annotated
 
@@ -11,7 +10,6 @@ from fastapi import APIRouter, Header, Path, Query, Request
 
 from scanmend.errors import InvalidInput, NotConnected
 from scanmend.ipc.console import Refused
-from scanmend.web.command_log import CommandLog
 from scanmend.web.console_client import RESTART_MEND, Order
 from scanmend.web.problems import ApiError, responses
 from scanmend.web.schemas import Commanded
@@ -23,11 +21,9 @@ from scanmend.web.schemas_commands import (
     RecordWish,
     RescanWish,
 )
-from scanmend.web.state import Operator, Reader, Web, WebState
+from scanmend.web.state import Operator, Reader, Web, WebState, note, who
 from scanmend.web.token import Role
 from scanmend.wire.messages import check_session_name
-
-log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/api/v1", tags=["commands"], responses=responses(401, 403))
 
@@ -116,8 +112,7 @@ async def _command(
     request: Request, web: WebState, role: Role, name: str, order: Order, wish: CommandWish | None, once: str | None
 ) -> CommandSent:
     """Carry a command out once for each key, and note it with what came of it."""
-    where = request.client.host if request.client else "unknown"
-    by = (wish.by if wish is not None else "").strip() or f"an operator at {where}"
+    by = who(request, "" if wish is None else wish.by)
     if once is None:
         return await _carry_out(web, role, name, order, by)
     key = (once, name, order)
@@ -150,16 +145,10 @@ async def _carry_out(web: WebState, role: Role, name: str, order: Order, by: str
         answer = await web.console.command(name, order, by)
         result = answer.code if isinstance(answer, Refused) else "sent"
     finally:
-        await _note(web.commands, role, name, order, by, result)
+        await note(web, by, order.action, name, role=role, result=result, **order.details)
     if isinstance(answer, Refused):
         mend = answer.mend or "Look at the session's state."
         raise ApiError(_STATUS.get(answer.code, 409), answer.code, answer.reason, mend=mend)
     web.counters.commands_sent += 1
     web.views.note_command(name, Commanded(action=order.action, by=by, at_unix_s=time.time()))
     return CommandSent(session=name, action=order.action, by=by)
-
-
-async def _note(commands: CommandLog, role: Role, name: str, order: Order, by: str, result: str) -> None:
-    log.info("%s of session %s commanded by %r: %s", order.action, name, by, result)
-    details = {key: value for key, value in order.details.items() if value is not None}
-    await commands.add(session=name, action=order.action, by=by, role=role.value, result=result, details=details)

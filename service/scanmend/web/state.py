@@ -71,13 +71,20 @@ def who(request: Request, by: str) -> str:
     return by.strip() or f"an operator at {request.client.host if request.client else 'an unknown place'}"
 
 
-async def note(web: WebState, by: str, action: str, session: str = "", **details: str | int | float | None) -> None:
-    """Put what somebody with the role operate has done into the log of commands."""
-    log.info("%s %s by %r %s", action, session, by, details or "")
+async def note(
+    web: WebState,
+    by: str,
+    action: str,
+    session: str = "",
+    *,
+    role: Role = Role.OPERATE,
+    result: str = "sent",
+    **details: str | int | float | None,
+) -> None:
+    """Put what somebody has done, and what came of it, into the log of commands."""
     said = {key: value for key, value in details.items() if value is not None}
-    await web.commands.add(
-        session=session, action=action, by=by, role=Role.OPERATE.value, result="sent", details={**said}
-    )
+    log.info("%s %s by %r: %s %s", action, session, by, result, said or "")
+    await web.commands.add(session=session, action=action, by=by, role=role.value, result=result, details={**said})
 
 
 Web = Annotated[WebState, Depends(web_state)]
