@@ -188,6 +188,8 @@ def _keeper(status: KeeperStatus) -> Iterator[Metric]:
         ("scanmend_keeper_problems", "Problems of the keeper that stand", len(status.problems)),
         ("scanmend_recordings_bytes", "Room that all recordings take", status.recordings_bytes),
         ("scanmend_recordings_quota_bytes", "Room that they may take", status.quota_bytes),
+        ("scanmend_recording_bytes_per_second", "Written to the disk of the recordings", status.recording_bytes_per_s),
+        ("scanmend_disk_full_in_seconds", "Until that disk is full at this rate; absent if never", status.full_in_s),
     ):
         if number is not None:
             yield GaugeMetricFamily(name, about, value=number)

@@ -44,6 +44,13 @@ LOOKED_AT_PER_S = 60.0
 SHARE_OF_FULL = 0.5
 """The paced microscope sends this share of what the service restores when nothing else is asked of it."""
 
+_LOWEST_PRIORITY = """#!/bin/sh
+[ -w /proc/$$/autogroup ] && echo 19 > /proc/$$/autogroup
+exec nice -n 19 {path} "$@"
+"""
+"""Playwright starts a browser in a session of its own, and Linux shares out time among sessions before it looks at
+`nice`: without the first line the browsers had half of the machine."""
+
 _WATCH = """(seconds) => new Promise((done) => {
   const stage = document.getElementById("stage");
   const start = performance.now(), first = +stage.dataset.painted;
@@ -242,7 +249,7 @@ def _chromiums(folder: Path) -> Iterator[tuple[Browser, Browser]]:
     with sync_playwright() as playwright:
         path = _find_chromium(playwright.chromium.executable_path)
         nice = folder / "chromium-nice"
-        nice.write_text(f'#!/bin/sh\nexec nice -n 19 {shlex.quote(path)} "$@"\n')
+        nice.write_text(_LOWEST_PRIORITY.format(path=shlex.quote(path)))
         nice.chmod(0o755)
         with (
             playwright.chromium.launch(executable_path=nice, args=list(FLAGS)) as slow,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-import os
 import signal
 from collections.abc import Callable
 
 from scanmend.cli import EXIT_FAILED
 from scanmend.errors import InvalidInput, ModelError, RecordingError, ScanmendError
+from scanmend.humble import be_humble
 from scanmend.ipc.parent import end_with_parent
 
 Run = Callable[[argparse.Namespace], int]
@@ -35,7 +35,7 @@ def as_child(nice: int, ends_by: int = signal.SIGTERM) -> Callable[[Run], Run]:
             if not arguments.child:
                 return run(arguments)
             end_with_parent(ends_by)
-            os.nice(nice)
+            be_humble(nice)
             try:
                 return run(arguments)
             except ScanmendError as error:

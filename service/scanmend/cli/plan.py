@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 import time
@@ -16,6 +15,7 @@ from scanmend.advice.question import Question
 from scanmend.cli.accounts import ProgressLine
 from scanmend.errors import InvalidInput, ModelNotFound, ScanmendError
 from scanmend.field import Channel, Field
+from scanmend.humble import be_humble
 from scanmend.ipc.parent import end_with_parent
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Compare, and print table and verdict."""
     if arguments.child:
         end_with_parent()
-        os.nice(NICE)
+        be_humble(NICE)
     start = time.perf_counter()
     try:
         question = _question(arguments)

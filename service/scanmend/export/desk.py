@@ -11,7 +11,6 @@ It gives way to all other processes, ends with the one that started it, and ends
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from scanmend.errors import ScanmendError
 from scanmend.export.aside import written_aside
 from scanmend.export.kept import write_kept
 from scanmend.export.thumbnail import thumbnail_png
+from scanmend.humble import be_humble
 from scanmend.ipc.parent import end_with_parent
 
 NICE = 19
@@ -45,7 +45,7 @@ def do(job: dict[str, Any]) -> dict[str, Any]:
 def main() -> int:
     """Work until the input ends."""
     end_with_parent()
-    os.nice(NICE)
+    be_humble(NICE)
     for line in sys.stdin:
         print(json.dumps(do(json.loads(line))), flush=True)
     return 0

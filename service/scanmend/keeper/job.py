@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from scanmend.humble import be_humble
 from scanmend.ipc.parent import end_with_parent
-from scanmend.keeper.humble import be_humble
 from scanmend.settings import Settings
 
 Doing = Literal["export", "close"]

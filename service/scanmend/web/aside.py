@@ -17,11 +17,17 @@ from scanmend.web.problems import ApiError
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """The other processors are the engine's."""
+_LINE_BYTES = 1 << 16
 
 
-def child_environment() -> dict[str, str]:
-    """This process's environment, for a child that uses one thread."""
-    return {**os.environ, **ONE_THREAD}
+async def start_child(
+    *command: str, stdin: int, stdout: int, stderr: int | None = None, limit: int = _LINE_BYTES
+) -> asyncio.subprocess.Process:
+    """Start a command that uses one thread, in a session of its own, so that its priority counts (`be_humble`)."""
+    return await asyncio.create_subprocess_exec(
+        *command, stdin=stdin, stdout=stdout, stderr=stderr, limit=limit, env={**os.environ, **ONE_THREAD},
+        start_new_session=True,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +83,11 @@ class Aside:
         Raises:
             ApiError: It took too long, or nobody waits for it any more.
         """
-        process = self._process = await asyncio.create_subprocess_exec(
+        process = self._process = await start_child(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=child_environment(),
         )
         answering = asyncio.create_task(process.communicate(), name="aside")
         leaving = asyncio.create_task(_left(request), name="aside-left")

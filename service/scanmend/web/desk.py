@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from scanmend.errors import ExportError
-from scanmend.web.aside import child_environment
+from scanmend.web.aside import start_child
 
 log = logging.getLogger(__name__)
 
@@ -83,12 +83,11 @@ class Desk:
     async def _ask(self, job: dict[str, Any]) -> dict[str, Any]:
         process = self._process
         if process is None or process.returncode is not None:
-            process = self._process = await asyncio.create_subprocess_exec(
+            process = self._process = await start_child(
                 *self._command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 limit=_LONGEST_LINE,
-                env=child_environment(),
             )
         reader, writer = process.stdout, process.stdin
         if reader is None or writer is None:  # both were asked for

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from scanmend.metrics import WebCounters
-from scanmend.web.aside import child_environment
+from scanmend.web.aside import start_child
 from scanmend.web.problems import ApiError
 from scanmend.web.schemas_recordings import ReplayView, ReplayWish
 
@@ -81,7 +81,7 @@ class Replays:
             name = f"{recording[:40].rstrip('.')}-{time.strftime('%Y%m%d-%H%M%S')}"
             words = [recording, f"--address={address}", f"--name={name}", f"--speed={wish.speed}"]
             words += [] if wish.model is None else [f"--model={wish.model}"]
-            self._process = await asyncio.create_subprocess_exec(
+            self._process = await start_child(
                 *self._command,
                 *words,
                 f"--data-dir={self._data_dir}",
@@ -90,7 +90,6 @@ class Replays:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                env=child_environment(),
             )
             self._recording = recording
             view = ReplayView(

@@ -11,8 +11,8 @@ import pytest
 
 from recordings import begin, record
 from scanmend.errors import RecordingError
+from scanmend.humble import OOM_SCORE
 from scanmend.ipc.keeper_status import KeeperStatus, read_keeper_status, write_keeper_status
-from scanmend.keeper.humble import OOM_SCORE
 from scanmend.keeper.job import Job
 from scanmend.keeper.pace import Rate, Turns, bring_to_disk, written_bytes
 from scanmend.keeper.queue import RETRY_S, WorkQueue

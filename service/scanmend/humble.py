@@ -8,11 +8,8 @@ import platform
 from contextlib import suppress
 from pathlib import Path
 
-KEEPER_NICE = 10
-"""The keeper itself does little, and has to show that it lives; what it starts goes behind it."""
-
 OOM_SCORE = 800
-"""Of 1000: where memory runs out, the kernel ends the keeper or its export, and not what takes frames."""
+"""Of 1000: where memory runs out, the kernel ends the keeper or an export, and not what takes frames."""
 
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
 _IOPRIO_WHO_PROCESS = 1
@@ -22,6 +19,9 @@ _IOPRIO_CLASS_IDLE = 3 << 13
 def be_humble(nice: int) -> None:
     """Take a low priority for this process and for the children that it starts; never fails.
 
+    Linux shares out time among sessions before it looks at `nice`, so a process that is to come after those of other
+    sessions is started in a session of its own (`start_new_session=True`).
+
     The idle class of the disk is obeyed by some of the kernel's I/O schedulers only, which is why exports are held
     back in other ways as well (`scanmend.keeper.pace`).
 
@@ -30,8 +30,9 @@ def be_humble(nice: int) -> None:
     """
     nice = max(nice, os.getpriority(os.PRIO_PROCESS, 0))
     os.setpriority(os.PRIO_PROCESS, 0, nice)
-    with suppress(OSError):  # the kernel shares out time among sessions first: without this, nice would say nothing
-        Path("/proc/self/autogroup").write_text(str(nice))
+    if os.getsid(0) == os.getpid():  # else it is the priority of others too
+        with suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(nice))
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
     number = _IOPRIO_SET.get(platform.machine())
