@@ -35,7 +35,7 @@ def steps(session: RecordedSession, wanted: Callable[[int], bool] = lambda numbe
         session: The recording.
         wanted: Which steps are given, by number; in mode `frames` nothing is added up for the others.
     """
-    grown = FieldSums(session, (session.channel_index,))
+    grown = FieldSums(session, (session.channel_index,), from_the_first=True)
     for number, frames in enumerate(_counted(session)):
         if not session.adds_up and not wanted(number):
             continue

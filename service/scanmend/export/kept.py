@@ -48,7 +48,8 @@ def _plane(path: Path) -> npt.NDArray[Any] | None:
 def _drawn(planes: dict[str, npt.NDArray[Any] | None], about: dict[str, Any]) -> dict[str, bytes]:
     """The pictures as files, by their words."""
     session, picture = about["session"], about["picture"]
-    channel, raw, estimate, sigma = session["restore_channel"], planes["raw"], planes["estimate"], planes["sigma"]
+    channel = picture["channel"] or session["restore_channel"]
+    raw, estimate, sigma = (planes[name] for name in PARTS)
     common: dict[str, Any] = {
         "pixel_size_nm": session["field"]["pixel_size_nm"],
         "title": session["name"],

@@ -105,7 +105,7 @@ def _write(
     account.write_about(entry, session)
     account.write_instrument(entry, session)
     raw = RawWriter(entry, session, options)
-    sums = FieldSums(session, range(len(raw.names)) if session.adds_up else ())
+    sums = FieldSums(session, range(len(raw.names)) if session.adds_up else (), from_the_first=True)
     for recorded in session.frames():
         plan = plan_of(session, recorded)
         sums.add(recorded, plan)
@@ -113,6 +113,7 @@ def _write(
         raw.add(recorded, plan, math.nan if dose is None else dose)
         beat()
     raw.finish()
+    sums.finish()
     beat()
     scanned_ns = sums.scanned_ns  # before the plans are written, which lets go of their expanded points
     account.write_plans(raw.raw, session, options)

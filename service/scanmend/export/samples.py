@@ -11,7 +11,7 @@ import numpy as np
 from scanmend.export.aside import written_aside
 from scanmend.export.pictures import exposure_of
 from scanmend.export.session import RecordedSession
-from scanmend.export.sums import dwell_ns_of, plan_of
+from scanmend.export.sums import FieldSums, plan_of
 from scanmend.export.tree import iso_time
 from scanmend.exposure import Exposure
 
@@ -74,23 +74,22 @@ def as_samples(exposure: Exposure) -> tuple[float, np.ndarray, np.ndarray, float
 def write_csv(session: RecordedSession, target: Path, *, force: bool) -> int:
     """Write one line a frame, in the order of acquisition; gives the number of frames.
 
-    The last column is the dose of the field's mean up to and with the frame, empty where the beam current is not
-    known. Times are ISO 8601 in UTC, empty where the microscope gave none.
+    The last column is the dose of the field's mean up to and with the frame, with what the client discarded; empty
+    where the beam current is not known. Times are ISO 8601 in UTC, empty where the microscope gave none.
 
     Raises:
         ExportError: It cannot be written.
         InvalidInput: The file is there already.
     """
-    dwell_ns = count = 0
+    sums = FieldSums(session, (), from_the_first=True)
+    count = 0
     with written_aside(target, force=force) as aside, aside.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
         for recorded in session.frames():
             header = recorded.header
-            plan = plan_of(session, recorded)
-            if plan is not None:
-                dwell_ns += dwell_ns_of(plan, header.first_point, header.first_point + header.points)
-            dose = session.hello.field.dose_e_per_nm2(dwell_ns)
+            sums.add(recorded, plan_of(session, recorded))
+            dose = session.hello.field.dose_e_per_nm2(sums.total_dwell_ns)
             table.writerow(
                 (
                     header.seq,

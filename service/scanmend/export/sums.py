@@ -13,6 +13,7 @@ from scanmend.export.visits import Visits
 from scanmend.exposure import Exposure, ExposureBuilder
 from scanmend.field import Channel, DetectorKind
 from scanmend.plan import ScanPlan
+from scanmend.wire.lost import Loss, Place
 
 _MOST_ADDED = 1 << 16
 """Frames of whole numbers of 16 bits that surely fit into a sum of 32 bits."""
@@ -28,9 +29,10 @@ class FieldSums:
     Args:
         session: The recording.
         channels: Indexes of the channels whose signal is summed; without any, dwell alone is.
+        from_the_first: Whether all frames will be added: what the client discarded between them was scanned too.
     """
 
-    def __init__(self, session: RecordedSession, channels: Iterable[int]) -> None:
+    def __init__(self, session: RecordedSession, channels: Iterable[int], *, from_the_first: bool = False) -> None:
         hello = session.hello
         self._session = session
         self._channels = {index: hello.channels[index] for index in channels}
@@ -43,22 +45,26 @@ class FieldSums:
         self._signal = {index: np.zeros(pixels) for index in self._channels}
         self._scanned, self._unused = Visits(pixels), Visits(pixels)
         self._run: _Run | None = None
+        self._place_in_scan = Place() if from_the_first else None
+        self._dropped = 0
+        """Frames that the client has discarded so far."""
 
     def add(self, recorded: RecordedFrame, plan: ScanPlan | None) -> None:
         """Add a frame whose points its plan has; samples that are no numbers are named in the session's problems."""
+        header = recorded.header
+        dtype = recorded.samples.dtype
+        if self._place_in_scan is not None:
+            self._dropped += header.dropped_before
+            self._lose(self._place_in_scan.go_on(header, self._session.plan), dtype)
         if plan is None:
             return
-        header = recorded.header
         first, last = header.first_point, header.first_point + header.points
-        run = self._run
-        if run is None or run.plan_id != header.plan_id or run.added == _MOST_ADDED:
-            self._place()
-            run = self._run = _Run(header.plan_id, plan, self._channels, recorded.samples.dtype)
+        run = self._run_of(header.plan_id, plan, dtype)
         self.total_dwell_ns += dwell_ns_of(plan, first, last)
         run.scanned.add(plan, first, last)
         if not self._channels:
             return
-        if recorded.samples.dtype.kind == "f" and not np.isfinite(recorded.samples).all():
+        if dtype.kind == "f" and not np.isfinite(recorded.samples).all():
             run.unused.add(plan, first, last)
             self._session.problems.add(f"frame {header.seq} is not in the maps: it holds NaN or infinity")
             return
@@ -70,6 +76,36 @@ class FieldSums:
             signal[index][first:last] += electrons(recorded.samples[index], channel, dwell)
         run.added += 1
         self.frames += 1
+
+    def finish(self) -> None:
+        """All frames have been added: what the client discarded after the last one, its receipt tells."""
+        receipt = self._session.receipt
+        if receipt is not None and self._place_in_scan is not None and not receipt.gaps:
+            after = receipt.dropped_by_client - self._dropped
+            dtype = self._session.hello.channels[0].numpy_dtype
+            self._lose(self._place_in_scan.end(max(0, after), self._session.plan), np.dtype(dtype))
+
+    def _run_of(self, plan_id: int, plan: ScanPlan, dtype: np.dtype[np.generic]) -> _Run:
+        run = self._run
+        if run is None or run.plan_id != plan_id or run.added == _MOST_ADDED:
+            self._place()
+            run = self._run = _Run(plan_id, plan, self._channels, dtype)
+        return run
+
+    def _lose(self, loss: Loss | None, dtype: np.dtype[np.generic]) -> None:
+        """Points that were scanned, and whose samples the client discarded."""
+        if loss is None:
+            return
+        if not loss.known:
+            self._session.problems.add("the client discarded frames of which nobody knows the points: dose is missing")
+        for (plan_id, first, points), times in loss.spans.items():
+            plan = self._session.plan(plan_id)
+            if plan is None or first + points > plan.points:
+                continue
+            run = self._run_of(plan_id, plan, dtype)
+            self.total_dwell_ns += times * dwell_ns_of(plan, first, first + points)
+            run.scanned.add(plan, first, first + points, times)
+            run.unused.add(plan, first, first + points, times)
 
     @property
     def scanned_ns(self) -> npt.NDArray[np.float64]:

@@ -31,14 +31,15 @@ class Visits:
             self._dwell_ns, self._visits = np.zeros(self._length), np.zeros(self._length, dtype=np.uint32)
         return self._dwell_ns, self._visits
 
-    def add(self, plan: ScanPlan, first: int, last: int) -> None:
-        """Enter points of a plan as visited."""
+    def add(self, plan: ScanPlan, first: int, last: int, times: int = 1) -> None:
+        """Enter points of a plan as visited so many times."""
         if (first, last) == (0, plan.points):
-            self._times += 1
+            self._times += times
             return
         dwell, visits = self.arrays()
-        dwell[first:last] += plan.dwell_ns if plan.dwell_list is None else plan.dwells_ns[first:last]
-        visits[first:last] += np.uint32(1)
+        each = float(plan.dwell_ns) if plan.dwell_list is None else plan.dwells_ns[first:last].astype(np.float64)
+        dwell[first:last] += each * times
+        visits[first:last] += np.uint32(times)
 
     def place(self, field: Visits, plan: ScanPlan) -> None:
         """Add these visits of a plan's points to those of the field's pixels."""

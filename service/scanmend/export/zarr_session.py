@@ -50,6 +50,7 @@ def export_zarr(
     """
     with new_store(target, force=force) as root:
         sums, images = _write_samples(root, session)
+        sums.finish()
         images.append(_write_dose(root, session, sums))
         restored_by = ""
         if not session.adds_up:
@@ -85,7 +86,7 @@ def _write_samples(root: zarr.Group, session: RecordedSession) -> tuple[FieldSum
         dict.fromkeys((f"channel_{name}" for name in names), kind) | places,
         {"scanmend": {"what": "samples in the order in which they were taken, with their pixels and dwell times"}},
     )
-    sums = FieldSums(session, range(len(names)) if session.adds_up else ())
+    sums = FieldSums(session, range(len(names)) if session.adds_up else (), from_the_first=True)
 
     def summed() -> Iterator[RecordedFrame]:
         for recorded in session.frames():

@@ -15,6 +15,7 @@ from running import RunningService, wait_for
 from scanmend.client import Client, Session
 from scanmend.field import Channel, Field
 from scanmend.plan import ScanPlan
+from scanmend.wire.messages import Receipt
 
 assert hdf5plugin.FILTERS, "Blosc is read with it"
 
@@ -35,6 +36,22 @@ def export(data_dir: Path, name: str, target: Path) -> str:
     return done.stderr
 
 
+def lose_some(client: Client) -> Receipt:
+    """A client discards 30 points in a pass, the rest of it, half of the next one, and one point at the end."""
+    with client.session(
+        "lossy", FIELD, channels=(Channel(name="HAADF"),), mode="exposure", model="pushpull"
+    ) as session:
+        count = SPARSE.points
+        samples = np.ones(count, np.uint16)
+        session.send_samples(SPARSE, samples[:50], pass_index=0, end_of_pass=False)
+        session.send_samples(SPARSE, samples[80:100], pass_index=0, first_point=80, end_of_pass=False, dropped_before=3)
+        half = count // 2
+        session.send_samples(
+            SPARSE, samples[half:-1], pass_index=1, first_point=half, end_of_pass=False, dropped_before=9
+        )
+        return session.end(dropped_after=1)
+
+
 def test_what_a_client_sent_is_in_the_file_while_the_session_runs_and_after_it(tmp_path: Path) -> None:
     rng = np.random.default_rng(8)
     data_dir = tmp_path / "data"
@@ -49,6 +66,7 @@ def test_what_a_client_sent_is_in_the_file_while_the_session_runs_and_after_it(t
             assert "the session had not ended" in said
             session.send_samples(SPARSE, passes[3])
             receipt = session.end()
+        lossy = lose_some(client)
     assert receipt.balanced
     said = export(data_dir, "run", tmp_path / "run.nxs")
     assert "4 passes" in said and "restored by pushpull" in said and "Missing" not in said
@@ -62,6 +80,16 @@ def test_what_a_client_sent_is_in_the_file_while_the_session_runs_and_after_it(t
         np.add.at(total, (SPARSE.y, SPARSE.x), np.sum(passes, axis=0))
         np.testing.assert_array_equal(entry["exposure_HAADF/summed_signal"], total)
         assert entry["recording/sealed"][()] and entry["recording/finished"][()]
+    # What was scanned had its dose, also where the samples are lost.
+    assert lossy.dropped_by_client == 13
+    assert lossy.dose_e_per_nm2 == pytest.approx(FIELD.dose_e_per_nm2(2 * SPARSE.total_dwell_ns))
+    export(data_dir, "lossy", tmp_path / "lossy.nxs")
+    with h5py.File(tmp_path / "lossy.nxs") as file:
+        assert file["entry/dose/mean_e_per_nm2"][()] == pytest.approx(lossy.dose_e_per_nm2)
+        assert file["entry/dose/max_e_per_nm2"][()] == pytest.approx(lossy.dose_max_e_per_nm2)
+        seen = np.r_[0:50, 80:100, SPARSE.points // 2 : SPARSE.points - 1]
+        assert file["entry/exposure_HAADF/summed_signal"][()].sum() == seen.size
+        assert (file["entry/exposure_HAADF/visits"][()] > 0).sum() == seen.size
     with h5py.File(tmp_path / "early.nxs") as file:
         early = file["entry/raw/samples/HAADF"][()]
         np.testing.assert_array_equal(early, np.concatenate(passes)[: early.size])
