@@ -8,12 +8,19 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 MICROGRAPHS = Path(__file__).resolve().parents[2] / "shared" / "data" / "dev"
+INSTRUMENT_FILES = MICROGRAPHS.with_name("formats")
 
 
 @pytest.fixture(scope="session")
 def micrographs() -> list[Path]:
     """Real micrographs beside the project, or an empty list; a test must pass with either."""
     return sorted(MICROGRAPHS.glob("*.tif")) if MICROGRAPHS.is_dir() else []
+
+
+@pytest.fixture(scope="session")
+def instrument_files() -> list[Path]:
+    """Files of real instruments beside the project, or an empty list; a test must pass with either."""
+    return sorted(INSTRUMENT_FILES.iterdir()) if INSTRUMENT_FILES.is_dir() else []
 
 
 class _OneServiceAtATime(LoadScopeScheduling):

@@ -62,6 +62,8 @@ class FakeAcquire(threading.Thread):
         self.pictured: int | None = None
         """Frames from this number on are passed through and make no picture, as sparse ones do."""
         self.gain: float | None = 1.0
+        self.channels: tuple[Channel, ...] | None = None
+        """The session's channels, the first one restored; one of the given gain where None."""
         self.ended = ""
         self.recording: str | None = None
         """Name of each session's recording; None: the session's own name, empty: it is not recorded."""
@@ -90,7 +92,7 @@ class FakeAcquire(threading.Thread):
             router.linger = 0
             router.bind(self.address)
             self._listening.set()
-            waiting: dict[tuple[bytes, str], console.AskPicture] = {}
+            waiting: dict[tuple[bytes, int], console.AskPicture] = {}
             try:
                 while not self._over.is_set():
                     if router.poll(5):
@@ -98,13 +100,13 @@ class FakeAcquire(threading.Thread):
                         message = console.decode_to_acquire(data)
                         self.asked.append(type(message).__name__)
                         if isinstance(message, console.AskPicture):
-                            waiting[who, message.session] = message
+                            waiting[who, message.ask] = message
                         else:
                             router.send_multipart([who, *self._answer(message)])
-                    for (who, name), ask in list(waiting.items()):
+                    for (who, number), ask in list(waiting.items()):
                         n = self.number if self.pictured is None else min(self.number, self.pictured)
-                        if name not in self.names or n > ask.newer_than:
-                            del waiting[who, name]
+                        if ask.session not in self.names or n > ask.newer_than:
+                            del waiting[who, number]
                             router.send_multipart([who, *self._picture(ask)])
             except BaseException as error:
                 self.error = error
@@ -159,6 +161,10 @@ class FakeAcquire(threading.Thread):
         path.write_bytes(dose.tobytes())
         return path
 
+    @property
+    def _channels(self) -> tuple[Channel, ...]:
+        return self.channels or (Channel(name="HAADF", units_per_electron=self.gain),)
+
     def _session(self, name: str, index: int) -> console.SessionInfo:
         field = Field(shape=(self.size, self.size), pixel_size_nm=1.95, beam_current_pa=25.0, beam_energy_kev=200.0)
         hello = Hello(
@@ -167,7 +173,7 @@ class FakeAcquire(threading.Thread):
             client="fake microscope",
             field=field,
             mode=Mode.FRAMES,
-            channels=(Channel(name="HAADF", units_per_electron=self.gain),),
+            channels=self._channels,
             dose_budget_e_per_nm2=40.0,
             rescan=self.rescan,
         )
@@ -232,8 +238,13 @@ class FakeAcquire(threading.Thread):
     def _picture(self, ask: console.AskPicture) -> list[bytes]:
         if ask.session not in self.names:
             return [console.encode(console.Refused(ask=ask.ask, code="no_session", reason="There is none."))]
+        channel = ask.channel or self._channels[0].name
+        if channel not in (known.name for known in self._channels):
+            return [console.encode(console.Refused(ask=ask.ask, code="no_channel", reason="There is none."))]
         n = self.number
         sparse, raster, estimate, sigma = self._movie[n % len(self._movie)]
+        if channel != self._channels[0].name:
+            return self._other(ask, n, sparse)
         info = console.PictureInfo(
             ask=ask.ask,
             session=ask.session,
@@ -253,9 +264,40 @@ class FakeAcquire(threading.Thread):
             frames_included=1,
             latency_ms=13.0,
             acquired_unix_ns=time.time_ns(),
+            channel=channel,
+            reference_dwell_ns=1000.0 if self.restored else None,
         )
         parts = [estimate, sigma] if self.restored else [b"", b""]
         return [console.encode(info), raster if self.raster else sparse, *parts]
+
+    def _other(self, ask: console.AskPicture, number: int, sparse: bytes) -> list[bytes]:
+        """A channel that is not restored: the samples of the other one turned upside down, in a file."""
+        self._maps += 1
+        path = Path(self.address.removeprefix("ipc://")).with_name(f"raw-{self._maps}")
+        path.write_bytes(np.frombuffer(sparse, "<f4").reshape(self.size, self.size)[::-1].tobytes())
+        info = console.PictureInfo(
+            ask=ask.ask,
+            session=ask.session,
+            number=number,
+            seq=number,
+            shape=(self.size, self.size),
+            raw_dtype="float32",
+            raw_path=str(path),
+            restored=False,
+            reason="other_channel",
+            model="",
+            provider="",
+            sha256="",
+            coverage=0.2,
+            sigma_mean=None,
+            dose_e_per_nm2=self.dose,
+            frames_included=1,
+            latency_ms=13.0,
+            acquired_unix_ns=time.time_ns(),
+            channel=ask.channel,
+            reference_dwell_ns=1000.0,
+        )
+        return [console.encode(info), b"", b"", b""]
 
 
 def movie(size: int, length: int = 16) -> list[tuple[bytes, bytes, bytes, bytes]]:

@@ -140,3 +140,29 @@ def frame_parts(seq: int = 0, payload: bytes | None = None, **changes: Any) -> t
         "payload_xxh3": xxh3(data),
     }
     return FrameHeader(**{**fields, **changes}).pack(), data
+
+
+class RelayThread:
+    """A relay in a thread; what goes wrong there is raised where the block is left."""
+
+    def __init__(self, relay: Any, series: int = 0) -> None:
+        self.relay = relay
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(series,), name="relay")
+
+    def _run(self, series: int) -> None:
+        try:
+            self.relay.run(series)
+        except BaseException as error:
+            self._error = error
+
+    def __enter__(self) -> Any:
+        self._thread.start()
+        return self.relay
+
+    def __exit__(self, *_: object) -> None:
+        self.relay.stop_asked = True
+        self._thread.join(20)
+        assert not self._thread.is_alive(), "the relay does not end"
+        if self._error is not None:
+            raise self._error

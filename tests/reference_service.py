@@ -26,6 +26,7 @@ from scanmend.wire.messages import (
     Nack,
     NackCode,
     Plan,
+    Problem,
     Receipt,
     Refuse,
     Welcome,
@@ -35,10 +36,13 @@ from scanmend.wire.messages import (
 
 
 class ReferenceService:
-    def __init__(self, *, credit=16, credit_bytes=1 << 30, max_frame_bytes=1 << 26, restore=True, durable=True):
+    def __init__(
+        self, *, credit=16, credit_bytes=1 << 30, max_frame_bytes=1 << 26, restore=True, durable=True, features=None
+    ):
         self.credit, self.credit_bytes, self.max_frame_bytes = credit, credit_bytes, max_frame_bytes
         self.restore, self.durable = restore, durable
         self.boot_id, self.sessions, self.refuse, self.paused = 1, {}, None, ""
+        self.features, self.problems = ["problems"] if features is None else features, []
         self.executed, self.hellos, self.lock = [], 0, threading.Lock()
 
     def restart(self):
@@ -60,6 +64,11 @@ class ReferenceService:
     def control(self, m):
         if isinstance(m, Hello):
             return self.hello(m)
+        if isinstance(m, Problem):
+            if "problems" not in self.features:  # a service of the first edition
+                return [[encode(Nack(session_id=0, code=NackCode.MALFORMED, reason="Invalid value 'PROBLEM'."))]]
+            self.problems.append(m)
+            return []
         s = self.sessions.get(m.session_id)
         if s is None or not s.known:
             return [[encode(Nack(session_id=m.session_id, code=NackCode.NO_SESSION, reason="Who are you?"))]]
@@ -88,7 +97,7 @@ class ReferenceService:
             session_id=m.session_id, boot_id=self.boot_id, resume_from=safe, plans_known=list(s.plans),
             credit_until=self.received(s) + self.credit, credit_bytes=self.credit_bytes,
             max_frame_bytes=self.max_frame_bytes, max_plan_bytes=1 << 26, model="identity", model_sha256="00" * 32,
-            provider="none", policies=[], recording=m.record))]]  # fmt: skip
+            provider="none", policies=[], recording=m.record, features=self.features))]]  # fmt: skip
 
     def received(self, s, upto=None):
         upto = s.floor if upto is None else upto

@@ -16,11 +16,12 @@ import numpy.typing as npt
 from scanmend.errors import InvalidInput, PlanError
 from scanmend.field import Channel, Field
 from scanmend.plan import ScanPlan
+from scanmend.plan.fit import cut
 from scanmend.units import ELECTRONS_PER_PA_NS
 from scanmend_sim.column import Beam, Column, Scene
 from scanmend_sim.damage import Damage
 from scanmend_sim.detector import Detector
-from scanmend_sim.scan_generator import Scan, ScanGenerator, Stretch, cut
+from scanmend_sim.scan_generator import Scan, ScanGenerator, Stretch
 from scanmend_sim.specimens import Specimen
 
 PLANS_KEPT = 4

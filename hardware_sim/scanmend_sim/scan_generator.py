@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from msgspec import structs
 
 from scanmend.errors import PlanError
 from scanmend.field import Capabilities
-from scanmend.plan import Points, Raster, ScanPlan, Segments, Serpentine
+from scanmend.plan import Raster, ScanPlan, Segments, Serpentine
+from scanmend.plan.fit import fit
 
 DEFAULT_CAPABILITIES = Capabilities(
     points=True,
@@ -183,47 +183,11 @@ class ScanGenerator:
         Raises:
             PlanError: The electronics cannot run such a plan at all.
         """
-        can = self.capabilities
-        if not (can.points or _runs_as_blocks(plan, can)):
-            kinds = ["segments"] * can.segments + ["rectangles" if can.rectangles else "the whole field"]
-            raise PlanError(
-                f"This instrument runs {' or '.join(kinds)} only.", mend=f"Give a plan of {' or '.join(kinds)}."
-            )
-        if not can.dwell_per_point and plan.dwell_list is not None:
-            raise PlanError("This instrument has one dwell for all points.", mend="Give a plan with one dwell.")
-        if plan.blank_between and not can.blanking:
-            plan = structs.replace(plan, blank_between=False)
-        if plan.dwell_list is None:
-            dwell = int(self._fitted(np.array([plan.dwell_ns]))[0])
-            if dwell != plan.dwell_ns:
-                plan = structs.replace(plan, dwell_ns=dwell)
-        else:
-            wanted = plan.dwells_ns
-            fitted = self._fitted(wanted)
-            if not np.array_equal(fitted, wanted):
-                plan = structs.replace(plan, dwell_list=fitted.astype("<u4").tobytes())
-        return cut(plan, np.arange(plan.points) < can.max_points) if plan.points > can.max_points else plan
+        return fit(plan, self.capabilities)
 
     def scan(self, plan: ScanPlan) -> Scan:
         """Give a prepared plan its times."""
         return Scan(plan, self.capabilities)
-
-    def _fitted(self, dwell_ns: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-        can = self.capabilities
-        quantum = can.dwell_quantum_ns
-        low = -(-can.min_dwell_ns // quantum) * quantum
-        high = max(can.max_dwell_ns // quantum * quantum, low)
-        rounded = (dwell_ns.astype(np.int64) + quantum // 2) // quantum * quantum
-        return np.clip(rounded, low, high)
-
-
-def _runs_as_blocks(plan: ScanPlan, can: Capabilities) -> bool:
-    """Whether electronics that take no lists of points can run this plan."""
-    if isinstance(plan.pattern, Segments):
-        return can.segments
-    if not isinstance(plan.pattern, Raster | Serpentine):
-        return False
-    return can.rectangles or plan.points == plan.shape[0] * plan.shape[1]
 
 
 def _commands_at(
@@ -237,25 +201,3 @@ def _commands_at(
         lengths = np.abs(np.frombuffer(pattern.runs, dtype="<i4")[2::3]).astype(np.int64)
         return np.asarray(np.cumsum(lengths) - lengths)
     return np.flatnonzero((dy != 0) | (np.abs(dx) != 1))
-
-
-def cut(plan: ScanPlan, keep: npt.NDArray[np.bool_]) -> ScanPlan:
-    """Leave points out of a plan.
-
-    Args:
-        plan: Any plan.
-        keep: bool (points,), in visiting order; at least one is true.
-
-    Returns:
-        A plan of points with everything else unchanged.
-    """
-    xy = np.column_stack([plan.x[keep], plan.y[keep]]).astype("<i4")
-    return ScanPlan.of(
-        plan.shape,
-        Points(xy=xy.tobytes()),
-        plan.dwell_ns if plan.dwell_list is None else plan.dwells_ns[keep],
-        settle_ns=plan.settle_ns,
-        blank_between=plan.blank_between,
-        max_dose_e_per_nm2=plan.max_dose_e_per_nm2,
-        expires_unix_ns=plan.expires_unix_ns,
-    )

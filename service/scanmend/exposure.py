@@ -135,6 +135,21 @@ def _check_noise(electrons_per_unit: float | None, read_noise: float) -> None:
         raise ExposureError(f"read_noise is {read_noise}.", mend="Give a standard deviation of 0 or more.")
 
 
+def signal_of(
+    channel: Channel, values: npt.NDArray[np.generic], dwell_ns: float | npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Signal of a channel's samples; see `ExposureBuilder.electrons`."""
+    signal = values.astype(np.float64)
+    if channel.offset_units:
+        signal -= channel.offset_units
+    gain = channel.units_per_electron
+    if gain is not None and gain != 1.0:
+        signal /= gain
+    if channel.kind is DetectorKind.ANALOGUE:
+        signal *= dwell_ns / channel.reference_dwell_ns
+    return signal
+
+
 class ExposureBuilder:
     """Adds the frames of one channel, in any order, to an exposure.
 
@@ -215,15 +230,7 @@ class ExposureBuilder:
         Returns:
             float64 `(n,)`; for an analogue detector, weighted by the dwell over its reference dwell.
         """
-        signal = values.astype(np.float64)
-        if self.channel.offset_units:
-            signal -= self.channel.offset_units
-        gain = self.channel.units_per_electron
-        if gain is not None and gain != 1.0:
-            signal /= gain
-        if self.channel.kind is DetectorKind.ANALOGUE:
-            signal *= dwell_ns / self.channel.reference_dwell_ns
-        return signal
+        return signal_of(self.channel, values, dwell_ns)
 
     def view(self) -> Exposure:
         """The exposure as it stands: its arrays are the builder's own and change with the next `add`."""

@@ -11,6 +11,7 @@ from test_page_operations import problem, proposal, view
 from fake_acquire import FakeAcquire
 from page_views import painted
 from recordings import record
+from scanmend.field import Channel
 from web_service import WebService
 
 pytestmark = pytest.mark.browser
@@ -37,6 +38,7 @@ def test_axe_finds_nothing_serious(fake: FakeAcquire, service: WebService, open_
     if theme == "dark":
         record(service.data_dir, "axed", range(2))
     fake.rescan, fake.proposal, fake.caution = "gain", proposal(1), "the picture is dark"
+    fake.channels = (Channel(name="HAADF"), Channel(name="BF"))
     fake.problems = [problem("slow", "warning"), problem("broken"), problem("worse")]
     page = open_page()  # type: ignore[operator]
     page.locator("#theme").select_option(theme)
@@ -75,6 +77,7 @@ FOCUSED = """() => {
 
 def test_everything_is_reached_by_tab_in_order(fake: FakeAcquire, open_page: object) -> None:
     fake.rescan, fake.proposal = "gain", proposal(2)
+    fake.channels = (Channel(name="HAADF"), Channel(name="BF"))
     fake.problems = [problem("broken")]
     page = open_page()  # type: ignore[operator]
     painted(page)
@@ -93,7 +96,7 @@ def test_everything_is_reached_by_tab_in_order(fake: FakeAcquire, open_page: obj
     wanted += ["by", "sound", "theme", "help", "session", "stop", "abort"]
     wanted += ["snapshot", "acknowledge", "accept", "decline", "open-dose", "open-card"]
     assert [name for name in reached if name in wanted] == wanted
-    assert {"overlay", "swap", "fit"} <= set(reached)
+    assert {"channel", "overlay", "swap", "fit"} <= set(reached)
 
 
 def test_a_day_without_a_mouse(fake: FakeAcquire, service: WebService, open_page: object) -> None:

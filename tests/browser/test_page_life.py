@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from playwright.sync_api import Browser, expect
 
 from fake_acquire import FakeAcquire
 from page_views import painted
+from scanmend.field import Channel
 from scanmend.ipc.console import ProblemInfo
 from web_service import WebService, short_folder, web_service
 
@@ -148,6 +150,30 @@ def test_the_page_finds_a_service_that_was_started_again(browser: Browser, open_
         page.close()
 
 
+def test_a_page_that_has_lost_the_service_for_long_is_an_alarm(browser: Browser, open_page: object) -> None:
+    with short_folder() as folder, FakeAcquire(_made(folder / "run"), size=64):
+        with web_service(folder) as service:
+            page = open_page(url=service.url, token=service.token)  # type: ignore[operator]
+            painted(page)
+            port = service.port
+        expect(page.locator("#state")).to_have_text("Disconnected")
+        alarm = page.locator("#alarm")
+        expect(alarm).to_be_hidden()
+        page.clock.install()
+        page.clock.fast_forward(8_000)
+        page.locator("#theme").select_option("light")  # draws the page anew
+        expect(alarm).to_be_hidden()
+        page.clock.fast_forward(5_000)
+        page.locator("#theme").select_option("dark")
+        expect(alarm.get_by_role("alert")).to_contain_text("The page has lost the service. Look whether it runs")
+        expect(page).to_have_title(re.compile("^■ ALARM — "))
+        page.clock.resume()
+        with web_service(folder, http_port=port):
+            expect(alarm).to_be_hidden(timeout=20_000)
+            expect(page.locator("#state")).to_have_text("Acquiring")
+        page.close()
+
+
 def _made(path: Path) -> Path:
     path.mkdir()
     return path
@@ -185,6 +211,20 @@ def test_problems_are_listed_with_mend_and_time(fake: FakeAcquire, open_page: ob
     expect(rows).to_contain_text("Nothing can be recorded.")
     expect(rows).to_contain_text("Make room on the disk.")
     expect(rows.locator("time")).to_have_text("3 min")
+    # The microscope's software may use the same word for something else: both stand, the service's own above.
+    fake.problems += [
+        ProblemInfo(
+            level="error",
+            code="recording_failed",
+            text="No <b>detector</b>.",
+            reported_by="microscope",
+            client="merlin",
+        )
+    ]
+    expect(rows).to_have_count(2)
+    expect(rows.nth(0)).not_to_contain_text("reported by")
+    expect(rows.nth(1)).to_contain_text("No <b>detector</b>.")
+    expect(rows.nth(1)).to_contain_text("(reported by the microscope’s software, merlin)")
     fake.problems = []
     expect(rows).to_have_count(0)
 
@@ -212,6 +252,7 @@ def test_the_keys_are_shown_on_a_question_mark(fake: FakeAcquire, open_page: obj
 @pytest.mark.parametrize("size", [(1280, 800), (1920, 1080), (1024, 768), (768, 1024)])
 def test_nothing_is_cut_off_or_overlaps(fake: FakeAcquire, open_page: object, size: tuple[int, int]) -> None:
     fake.missing, fake.restored, fake.rate = 1234, False, 4000.0
+    fake.channels = (Channel(name="HAADF"), Channel(name="BF"))
     page = open_page(size=size)  # type: ignore[operator]
     painted(page)
     page.wait_for_timeout(400)

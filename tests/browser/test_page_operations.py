@@ -282,6 +282,8 @@ def test_sessions_are_found_described_and_downloaded(fake: FakeAcquire, service:
     with page.expect_download() as downloading:
         detail.get_by_role("button", name="Download as CSV").click()
     assert downloading.value.path().stat().st_size > 0
+    assert "/api/v1/downloads/" in downloading.value.url, "a large file must not go through the page's memory"
+    assert service.token not in downloading.value.url and downloading.value.suggested_filename == "grid-00.csv"
     expect(detail).to_contain_text("is saved by the browser")
 
 

@@ -36,6 +36,8 @@ from scanmend.wire.messages import (
     Nack,
     NackCode,
     Plan,
+    Problem,
+    ProblemLevel,
     Proposal,
     Receipt,
     Refuse,
@@ -150,6 +152,7 @@ def control() -> dict[str, tuple[str, Any]]:
                 provider="CPUExecutionProvider",
                 policies=["uncertainty"],
                 recording=True,
+                features=["problems"],
             ),
         ),
         "refuse": (
@@ -200,6 +203,34 @@ def control() -> dict[str, tuple[str, Any]]:
         "executed": (
             "It was run, as plan 4.",
             Executed(session_id=SESSION, proposal_id=1, status=ExecutedStatus.ACCEPTED, plan_id=4),
+        ),
+        "problem": (
+            "An image detector has sent three images of another size; nothing stands.",
+            Problem(
+                session_id=SESSION,
+                code="wrong_size",
+                text="Three images are of 16 × 8 pixels, the others of 8 × 8.",
+                mend="Leave the detector's region as it is while a series runs.",
+                count=3,
+                points=3,
+                since_unix_ns=1_700_000_000_123_456_789,
+            ),
+        ),
+        "problem_full": (
+            "A PROBLEM with every key, none at its default; the session id 0 says that it concerns none.",
+            Problem(
+                session_id=0,
+                code="no_instrument",
+                text="No detector answers.",
+                mend="Switch it on.",
+                level=ProblemLevel.ERROR,
+                count=12,
+                points=1,
+                since_unix_ns=1_700_000_000_123_456_789,
+                stands=True,
+                cleared=True,
+                client="golden",
+            ),
         ),
         "command": ("An operator pressed stop.", Command(session_id=SESSION, action="stop", by="operator")),
         "command_start": (

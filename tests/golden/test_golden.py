@@ -17,7 +17,7 @@ from scanmend.wire.messages import Plan, decode_client, decode_service, encode
 HERE = Path(__file__).parent
 INDEX = json.loads((HERE / "index.json").read_text())
 NAMES = [entry["name"] for entry in INDEX]
-FROM_CLIENT = {"HELLO", "PLAN", "EXECUTED", "END"}
+FROM_CLIENT = {"HELLO", "PLAN", "EXECUTED", "PROBLEM", "END"}
 
 
 @pytest.mark.parametrize("entry", INDEX, ids=NAMES)
@@ -60,7 +60,7 @@ def test_every_message_and_every_pattern_has_its_golden_bytes():
     kinds = {entry["kind"] for entry in INDEX}
     assert kinds >= {
         *("HELLO", "WELCOME", "REFUSE", "PLAN", "FRAME header", "ACK", "NACK", "RESTORED header"),
-        *("PROPOSAL", "ENOUGH", "EXECUTED", "COMMAND", "END", "RECEIPT"),
+        *("PROPOSAL", "ENOUGH", "EXECUTED", "PROBLEM", "COMMAND", "END", "RECEIPT"),
     }
     patterns = {entry["values"]["plan"]["pattern"]["kind"] for entry in INDEX if entry["kind"] == "PLAN"}
     assert patterns == {*("raster", "serpentine", "random", "jittered_grid", "spiral", "segments", "mask", "points")}
@@ -70,4 +70,8 @@ def test_full_messages_really_have_every_key():
     entry = next(entry for entry in INDEX if entry["name"] == "hello_full")
     fields = msgspec.structs.fields(make_golden.Hello)
     assert set(entry["values"]) == {"type"} | {field.encode_name for field in fields}
+    full = next(entry for entry in INDEX if entry["name"] == "problem_full")
+    assert set(full["values"]) == {"type"} | {
+        field.encode_name for field in msgspec.structs.fields(make_golden.Problem)
+    }
     assert np.prod(entry["values"]["field"]["shape"]) == 48 * 64

@@ -56,6 +56,7 @@ def answer_restored(context: Context, session: Session, job: Job, done: Done) ->
     _offer_live(context, session, job, picture, None, done, PassReason.NONE, now)
     if session.hello.returns is Returns.NONE:
         session.ledger.dropped["returns_none"] += 1
+        _count(context, session, job)  # how long it took to become a picture
         return
     planes = [0, 1] if with_sigma else [0]
     picture.hold()
@@ -201,7 +202,7 @@ def _keep_state(session: Session, done: Done) -> None:
 
 def _count(context: Context, session: Session, job: Job) -> None:
     now = context.clock.mono_ns()
-    session.meters.answered(now, now - job.received_mono_ns)
+    session.meters.answered(now, None if job.awaited_engine else now - job.received_mono_ns)
 
 
 def _offer_live(
@@ -253,6 +254,7 @@ def _offer_live(
         frames_included=done.frames_included if done is not None else 1,
         latency_ms=(now - job.received_mono_ns) / 1e6,
         acquired_unix_ns=job.header.acquired_unix_ns,
+        reference_dwell_ns=finite_or_none(done.reference_dwell_ns) if done is not None else None,
     )
 
 

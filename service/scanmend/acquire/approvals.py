@@ -117,7 +117,7 @@ def _end_loop(context: Context, desk: EngineDesk, session: Session, what: Approv
     executed = Executed(
         session_id=session.id, proposal_id=proposal.proposal_id, status=_TO_ENGINE[what], reason=enough.reason
     )
-    desk.tell(session.id, ExecutedNotice(executed=executed))
+    desk.told.tell(session.id, ExecutedNotice(executed=executed))
 
 
 def _supersede(session: Session) -> None:
@@ -133,4 +133,4 @@ def _tell_term(desk: EngineDesk, proposal: Proposal) -> None:
         proposal_id=proposal.proposal_id,
         expires_unix_ns=proposal.expires_unix_ns,
     )
-    desk.tell(proposal.session_id, term)
+    desk.told.tell(proposal.session_id, term)

@@ -8,6 +8,7 @@ from scanmend.acquire.answers import forget_live
 from scanmend.acquire.context import Context, Posted
 from scanmend.acquire.engine_desk import EngineDesk
 from scanmend.acquire.recordings import Resumed
+from scanmend.acquire.scanned import dose_e_per_nm2
 from scanmend.acquire.session import EndAsked, Session, SessionState
 from scanmend.errors import RecordingError
 from scanmend.record import EntryKind, JournalState, write_receipt
@@ -58,6 +59,7 @@ def account(session: Session | Resumed) -> Receipt:
         proposals=session.proposals_made,
         approvals=dict(operator.approvals),
         executed=dict(session.executed),
+        problems=session.reported.counts(),
         enough=session.enough.code if session.enough is not None else "",
         dose_e_per_nm2=session.dose_e_per_nm2,
         dose_max_e_per_nm2=session.dose_max_e_per_nm2,
@@ -67,7 +69,7 @@ def account(session: Session | Resumed) -> Receipt:
         recorded_from=operator.recorded_from,
         delivery=session.hello.delivery,
         reason=end.reason if end else "",
-        balanced=end is not None and ledger.balances(count, dropped, recorded=recorded),
+        balanced=end is not None and ledger.balances(count, dropped - end.dropped_after, recorded=recorded),
     )
 
 
@@ -135,6 +137,7 @@ def _may_end(desk: EngineDesk, session: Session, now: int) -> bool:
     if waited < HOLES_NS and session.ledger.awaited(end.count):
         return False
     if not session.summary_asked:
+        session.scanned.end(end.dropped_after, session.plans)
         desk.ask_summary(session)
     return session.summary_known or desk.summary_lost(session) or waited > HOLES_NS + SUMMARY_NS
 
@@ -145,6 +148,8 @@ def _write_account(session: Session) -> None:
         session.ledger.live_dropped += 1
         session.live.fetched = True
     forget_live(session)
+    if session.dose_e_per_nm2 is None:  # no engine was there
+        session.dose_e_per_nm2 = dose_e_per_nm2(session.scanned, session.hello.field, session.plans)
     session.receipt = account(session)
     session.record(EntryKind.RECEIPT, session.receipt.count, encode(session.receipt))
     if session.journal is not None:
@@ -167,6 +172,7 @@ def _finish(context: Context, session: Session, receipt: Receipt) -> None:
             context.problem("receipt_not_written", error.message, mend=error.mend, session=session.name)
         session.journal = None
     session.state = SessionState.ENDED
+    session.reported.session_over(context.clock.mono_ns() / 1e9)
     context.send(session.peer, receipt)
     level = logging.INFO if receipt.balanced else logging.ERROR
     log.log(level, "session %s ended: %d frames, balanced %s", session.name, receipt.count, receipt.balanced)

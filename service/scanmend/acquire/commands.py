@@ -143,7 +143,7 @@ def _change_terms(context: Context, desk: EngineDesk, session: Session, asked: A
     part.terms = wanted
     note_terms(session, asked.by)
     notice = TermsNotice(session_id=session.id, policy=wanted.policy or "", budget_e_per_nm2=wanted.budget_e_per_nm2)
-    desk.tell(session.id, notice)
+    desk.told.tell(session.id, notice)
     return None
 
 

@@ -1,10 +1,9 @@
-"""Answers what web asks: the state of everything, the newest picture, the maps beside it, an operator's word."""
+"""Answers what web asks: the state of everything, pictures, the maps beside them, an operator's word."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import zmq
@@ -14,6 +13,7 @@ from scanmend.acquire.closing import account
 from scanmend.acquire.commands import command
 from scanmend.acquire.context import Context
 from scanmend.acquire.engine_desk import EngineDesk
+from scanmend.acquire.picture_desk import PATIENCE_NS, PictureDesk, refused
 from scanmend.acquire.recordings import free_bytes
 from scanmend.acquire.session import Session, SessionState
 from scanmend.errors import MalformedMessage
@@ -36,16 +36,6 @@ from scanmend.ipc.console import (
 )
 from scanmend.wire.messages import Proposal, finite_or_none
 
-PATIENCE_NS = 2_000_000_000
-"""How long a question for a newer picture may stay open, and how long a watcher counts as watching."""
-
-
-@dataclass(slots=True)
-class _Open:
-    asker: bytes
-    question: AskPicture
-    until_mono_ns: int
-
 
 @dataclass(slots=True)
 class _OpenDose:
@@ -61,9 +51,12 @@ class ConsoleDesk:
     context: Context
     desk: EngineDesk
     socket: zmq.Socket[bytes]
-    _open: dict[tuple[bytes, str], _Open] = field(default_factory=dict)
+    _pictures: PictureDesk = field(init=False)
     _doses: dict[int, _OpenDose] = field(default_factory=dict)
     """Who waits for the dose of a session's pixels, one for each session."""
+
+    def __post_init__(self) -> None:
+        self._pictures = PictureDesk(self.context, self.desk, self.socket, self._answer)
 
     def receive(self) -> None:
         """Take all questions that have come."""
@@ -80,7 +73,7 @@ class ConsoleDesk:
                 case AskStatus():
                     self._answer(asker, self.status(question.ask))
                 case AskPicture():
-                    self._ask_picture(asker, question)
+                    self._pictures.ask(asker, question)
                 case AskDose():
                     self._ask_dose(asker, question)
                 case AskProposal():
@@ -89,68 +82,12 @@ class ConsoleDesk:
                     self._answer(asker, self._command(question))
 
     def turn(self) -> None:
-        """Answer the open questions for pictures that can be answered now."""
-        now = self.context.clock.mono_ns()
-        self._answer_doses(now)
-        for key, entry in list(self._open.items()):
-            session = self.context.session_named(entry.question.session)
-            if session is None or session.state is SessionState.ENDED:
-                refused = self._refused(entry.question.ask, session)
-            elif session.live.info is not None and session.live.number > entry.question.newer_than:
-                if self._send_picture(entry, session):
-                    del self._open[key]
-                continue
-            elif now > entry.until_mono_ns:
-                refused = Refused(ask=entry.question.ask, code="nothing_new", reason="No newer picture yet.")
-            else:
-                session.live.wanted_until_mono_ns = now + PATIENCE_NS
-                continue
-            self._answer(entry.asker, refused)
-            del self._open[key]
+        """Answer the open questions that can be answered now."""
+        self._answer_doses(self.context.clock.mono_ns())
+        self._pictures.turn()
 
     def _answer(self, asker: bytes, answer: FromAcquire) -> None:
         self.socket.send_multipart([asker, encode(answer)], zmq.DONTWAIT)
-
-    def _refused(self, ask: int, session: Session | None) -> Refused:
-        if session is None:
-            return Refused(ask=ask, code="no_session", reason="There is no such session.", mend="Choose another.")
-        return Refused(ask=ask, code="ended", reason="The session has ended.", mend="Choose another.")
-
-    # Pictures --------------------------------------------------------------------------------------------------------
-
-    def _ask_picture(self, asker: bytes, question: AskPicture) -> None:
-        now = self.context.clock.mono_ns()
-        session = self.context.session_named(question.session)
-        if session is not None:
-            session.live.wanted_until_mono_ns = now + PATIENCE_NS
-        self._open[(asker, question.session)] = _Open(asker, question, now + PATIENCE_NS)
-
-    def _send_picture(self, entry: _Open, session: Session) -> bool:
-        live = session.live
-        if live.info is None:
-            return False
-        info = msgspec.structs.replace(live.info, ask=entry.question.ask)
-        head: list[Any] = [entry.asker, encode(info)]
-        self.socket.send_multipart(head, zmq.SNDMORE | zmq.DONTWAIT)
-        if live.picture is not None:
-            picture = live.picture
-            planes = [2, 0, 1] if picture.has_sigma else [2, 0]
-            trackers = []
-            for plane in planes:
-                data = picture.bytes_of(plane)
-                last = plane == 1
-                tracker = self.socket.send(data, 0 if last else zmq.SNDMORE, copy=False, track=True)
-                trackers.append(tracker)
-            if not picture.has_sigma:
-                self.socket.send(b"")
-            session.in_flight.add(picture.hold(), trackers)
-        else:
-            self.socket.send(live.samples or b"", zmq.SNDMORE, copy=False)
-            self.socket.send_multipart([b"", b""])
-        if not live.fetched:
-            live.fetched = True
-            session.ledger.live_out += 1
-        return True
 
     # Maps ------------------------------------------------------------------------------------------------------------
 
@@ -158,7 +95,7 @@ class ConsoleDesk:
         """Have the engine paint it, one picture at a time for each session; a second asker is told to come again."""
         session = self.context.session_named(question.session)
         if session is None or session.state is SessionState.ENDED:
-            self._answer(asker, self._refused(question.ask, session))
+            self._answer(asker, refused(question.ask, session))
         elif session.id in self._doses or not self.desk.ask_dose(session, question.ask):
             self._answer(asker, Refused(ask=question.ask, code="nothing_new", reason="The engine cannot tell now."))
         else:
@@ -196,7 +133,7 @@ class ConsoleDesk:
     def _command(self, question: AskCommand) -> FromAcquire:
         session = self.context.session_named(question.session)
         if session is None or session.state is SessionState.ENDED:
-            return self._refused(question.ask, session)
+            return refused(question.ask, session)
         refusal = command(self.context, self.desk, session, question)
         if refusal is not None:
             return Refused(ask=question.ask, code=refusal.code, reason=refusal.reason, mend=refusal.mend)
@@ -225,7 +162,7 @@ class ConsoleDesk:
                 policies=ready.policies if ready else [],
             ),
             sessions=[self._session(session) for session in context.sessions.values()],
-            problems=context.problems.current(context.clock.mono_ns() / 1e9),
+            problems=context.all_problems(),
             refused=dict(context.refused),
             junk=dict(context.junk),
         )

@@ -14,12 +14,18 @@ import msgspec
 import zmq
 
 from scanmend.acquire.problems import Problems
+from scanmend.acquire.reported import ReportedWithoutSession
 from scanmend.acquire.session import Session
+from scanmend.ipc.console import ProblemInfo
 from scanmend.settings import Settings
 from scanmend.wire.messages import Nack, NackCode, Refuse, ServiceMessage, encode
 
 MOST_WORDS = 600
 """Characters of a reason or a mend: people read no more, and a control message holds 16 KiB."""
+
+
+MOST_SAID = 128
+"""Problems of all clients together that are shown: errors before warnings, the newest first."""
 
 
 class Posted(Enum):
@@ -55,6 +61,7 @@ class Context:
     """Folder of the recordings; None where nothing can be recorded."""
     sessions: dict[int, Session] = field(default_factory=dict)
     problems: Problems = field(default_factory=Problems)
+    reported: ReportedWithoutSession = field(default_factory=ReportedWithoutSession)
     refused: Counter[str] = field(default_factory=Counter)
     junk: Counter[str] = field(default_factory=Counter)
     draining: bool = False
@@ -83,6 +90,14 @@ class Context:
             session=session,
             level=level,
         )
+
+    def all_problems(self) -> list[ProblemInfo]:
+        """The service's own problems, then the most important of those that clients report."""
+        now_s = self.clock.mono_ns() / 1e9
+        said = list(self.reported.current(now_s))
+        said += [p for s in self.sessions.values() for p in s.reported.current(s.name, now_s)]
+        said.sort(key=lambda p: (p.level != "error", -p.since_unix_ns))
+        return [*self.problems.current(now_s), *said[:MOST_SAID]]
 
     def send(self, peer: bytes | None, message: ServiceMessage) -> Posted:
         """Send a control message; a reason that repeats what a client sent is cut to what people read."""

@@ -16,6 +16,7 @@ from scanmend.wire.header import ITEM_BYTES, VERSION
 from scanmend.wire.messages import (
     MAX_PLAN_BYTES,
     Delivery,
+    Feature,
     Hello,
     Refuse,
     RefuseCode,
@@ -98,6 +99,8 @@ def readmit(context: Context, resumed: Resumed) -> Session:
         proposal_owed=resumed.proposal_owed,
         enough=resumed.enough,
         executed=resumed.executed,
+        reported=resumed.reported,
+        scanned=resumed.scanned,
     )
     context.sessions[session.id] = session
     return session
@@ -124,6 +127,7 @@ def greeting(context: Context, desk: EngineDesk, session: Session) -> Welcome:
         policies=policy_names(),
         recording=session.journal is not None,
         awaits=ack.awaits,
+        features=[feature.value for feature in Feature],
     )
 
 

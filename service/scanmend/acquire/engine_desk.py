@@ -17,30 +17,25 @@ from scanmend.acquire.answers import answer_dropped, answer_passed, answer_resto
 from scanmend.acquire.approvals import take_enough, take_proposal
 from scanmend.acquire.context import MENDS, Context
 from scanmend.acquire.engine_line import EngineLine, Gone, proposal_of
+from scanmend.acquire.engine_told import Told
 from scanmend.acquire.jobs import Job, Picture
 from scanmend.acquire.session import Session, SessionState
-from scanmend.ipc import SlotRing
 from scanmend.ipc.engine_link import (
     AskDose,
-    CloseSession,
+    AskRaw,
     Done,
     DoseMade,
     EngineProblem,
     EngineReady,
     EnoughSaid,
-    ExecutedNotice,
     FromEngine,
-    OpenSession,
     ProposalMade,
-    RingInfo,
+    RawMade,
     SessionSummary,
-    ToEngine,
     Work,
 )
-from scanmend.plan import ScanPlan
-from scanmend.record import session_path
 from scanmend.wire.header import PassReason
-from scanmend.wire.messages import Enough, Executed, Mode, Nack, NackCode
+from scanmend.wire.messages import Enough, Mode, Nack, NackCode
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +66,14 @@ class EngineDesk:
     _tickets: int = 0
     doses_made: dict[int, DoseMade] = field(default_factory=dict)
     """Pictures of the dose, by session, that the console has not fetched yet."""
-    _known: set[int] = field(default_factory=set)
-    """Sessions that the engine has been told of."""
+    raws_made: dict[int, RawMade] = field(default_factory=dict)
+    """Channels that are not restored, by `ask`, that the console has not fetched yet."""
+    told: Told = field(init=False)
+    """What the engine knows of sessions."""
+
+    def __post_init__(self) -> None:
+        """Nothing is told yet."""
+        self.told = Told(self.context, self.line)
 
     # Its life -------------------------------------------------------------------------------------------------------
 
@@ -102,7 +103,7 @@ class EngineDesk:
         self.line.hang_up()
         self.state, self.ready = "down", None
         self.down_since_mono_ns = self.context.clock.mono_ns()
-        self._known.clear()
+        self.told.forget_all()
         jobs, self._jobs = self._jobs, {}
         again: dict[int, list[Job]] = {}
         for session, job in jobs.values():
@@ -128,6 +129,9 @@ class EngineDesk:
                 self.ready, self.state, self.pid = message, "ready", message.pid
                 self.context.problems.clear("engine_down")
                 self.context.problems.clear("engine_stuck")
+                for each in self.context.sessions.values():
+                    for job in each.waiting:
+                        job.awaited_engine = True
                 for info in message.models:
                     if info.problem:
                         self.context.problem(f"model_{info.name}", f"Model {info.name} is not live: {info.problem}")
@@ -139,6 +143,8 @@ class EngineDesk:
                 self._enough(message.enough)
             case DoseMade():
                 self.doses_made[message.session_id] = message
+            case RawMade():
+                self.raws_made[message.ask] = message
             case SessionSummary():
                 session = self.context.sessions.get(message.session_id)
                 if session is not None:
@@ -156,14 +162,33 @@ class EngineDesk:
         for session in self.context.sessions.values():
             if session.summary_asked:
                 continue
-            if session.waiting and not session.needs_engine and not session.live.watched(now):
-                while session.waiting:
-                    answer_dropped(session, session.waiting.popleft(), "returns_none")
+            if session.waiting and not session.needs_engine:
+                self._show_some(session, now)
             if self.state == "ready":
                 self._dispatch_session(session, now)
             elif session.waiting and not self._still_waits(session, now):
                 while session.waiting:
-                    answer_passed(self.context, session, session.waiting.popleft(), PassReason.ENGINE_DOWN)
+                    self._pass(session, session.waiting.popleft(), PassReason.ENGINE_DOWN)
+
+    def _show_some(self, session: Session, now: int) -> None:
+        """Of a session that wants no answers the engine gets what the page shows, and the dose of the rest."""
+        shown: list[Job] = []
+        for job in session.waiting:
+            if self.state != "ready":
+                self._pass(session, job, PassReason.ENGINE_DOWN)
+            elif session.live.shows(job.header.pass_index, now, idle=not shown):
+                shown.append(job)
+            else:
+                session.scanned.leave_out(job.header)
+                answer_dropped(session, job, "returns_none")
+        session.waiting.clear()
+        session.waiting.extend(shown)
+
+    def _pass(self, session: Session, job: Job, reason: PassReason) -> None:
+        """Pass a frame through that no engine has."""
+        if session.hello.mode is Mode.FRAMES:
+            session.scanned.leave_out(job.header)
+        answer_passed(self.context, session, job, reason)
 
     def _still_waits(self, session: Session, now: int) -> bool:
         """Whether frames wait for an engine: at the start of the service, or for one that restarts."""
@@ -172,8 +197,10 @@ class EngineDesk:
         return _waits_for_engine(session) and now - self.down_since_mono_ns < WAIT_FOR_RESTART_NS
 
     def _dispatch_session(self, session: Session, now: int) -> None:
-        if session.id not in self._known and not self._introduce(session):
+        if not self.told.introduce(session):
             return
+        if not self.line.choked:
+            self.told.tell_scanned(session)
         while session.waiting and not self.line.choked:
             lease_in = session.slots.pool_in.allocate()
             if lease_in is None:
@@ -185,7 +212,7 @@ class EngineDesk:
             job = session.waiting.popleft()
             slot = session.slots.ring_in.slot(lease_in.slot)
             slot[: job.header.payload_bytes] = job.payload.buffer
-            live = session.live.due(now)
+            live = session.live.due(now) or (job.header.end_of_pass and _stops(session))
             if live:
                 session.live.offered_mono_ns = now
             self._tickets += 1
@@ -216,6 +243,7 @@ class EngineDesk:
                 session.proposal_owed = job.header.end_of_pass and session.hello.rescan is not None
                 answer_restored(self.context, session, job, done)
             elif done.superseded:
+                session.live.offered_mono_ns = 0  # it may have been the one that was to become a picture
                 answer_dropped(session, job, "superseded")
             else:
                 reason = PassReason(done.reason)
@@ -249,7 +277,7 @@ class EngineDesk:
         now = self.context.clock.mono_ns()
         for session in self.context.sessions.values():
             while session.waiting and _late(session.waiting[0], now):
-                answer_passed(self.context, session, session.waiting.popleft(), PassReason.DEADLINE)
+                self._pass(session, session.waiting.popleft(), PassReason.DEADLINE)
         for session, job in list(self._jobs.values()):
             if job.answered:
                 continue
@@ -277,62 +305,20 @@ class EngineDesk:
 
     # Sessions -------------------------------------------------------------------------------------------------------
 
-    def _introduce(self, session: Session) -> bool:
-        """Tell the engine of a session; False where its journal is not readable that far yet."""
-        exposure = session.hello.mode is Mode.EXPOSURE
-        rebuild = exposure and session.ledger.received > len(session.waiting)
-        lost = _lost_frames(session, rebuild=rebuild) if exposure else 0
-        journal = ""
-        skip: list[int] = []
-        if session.journal is not None and self.context.recordings is not None:
-            if rebuild and session.journal.written_index < session.journal.next_index - 1:
-                return False
-            journal = str(session_path(self.context.recordings, session.name))
-            skip = [job.header.seq for job in session.waiting]
-        self._known.add(session.id)
-        self.line.send(
-            OpenSession(
-                hello=session.operator.terms.put_into(session.hello),
-                frames_in=_ring(session.slots.ring_in),
-                pictures_out=_ring(session.slots.ring_out),
-                journal=journal,
-                rebuild=rebuild and not lost,
-                rebuild_skip=skip if rebuild else [],
-                propose=rebuild and session.proposal_owed and not session.waiting,
-                lost_frames=lost,
-            )
-        )
-        for plan_id, plan in session.plans.items():
-            self.tell_plan(session, plan_id, plan)
-        return True
-
-    def tell_plan(self, session: Session, plan_id: int, plan: ScanPlan) -> None:
-        """Tell the engine of a plan, if it knows the session; else it learns it with the session."""
-        if session.id in self._known:
-            self.line.send_plan(session.id, plan_id, plan)
-
-    def tell_executed(self, executed: Executed) -> None:
-        """Tell the engine what became of a proposal."""
-        self.tell(executed.session_id, ExecutedNotice(executed=executed))
-
-    def tell(self, session_id: int, message: ToEngine) -> bool:
-        """Tell the engine something of a session, if it knows it; whether it does."""
-        if session_id in self._known:
-            self.line.send(message)
-        return session_id in self._known
-
     def ask_dose(self, session: Session, ask: int) -> bool:
         """Have the engine paint the dose of each pixel; whether there is an engine that can."""
-        return self.state == "ready" and self.tell(session.id, AskDose(session_id=session.id, ask=ask))
+        return self.state == "ready" and self.told.tell(session.id, AskDose(session_id=session.id, ask=ask))
+
+    def ask_raw(self, session: Session, ask: int, channel: int) -> bool:
+        """Have the engine paint a channel that is not restored; whether there is an engine that can."""
+        return self.state == "ready" and self.told.tell(
+            session.id, AskRaw(session_id=session.id, ask=ask, channel=channel)
+        )
 
     def ask_summary(self, session: Session) -> None:
         """The session has no more frames: have the engine close it and tell its dose."""
         session.summary_asked = True
-        if session.id in self._known:
-            self._known.discard(session.id)
-            self.line.send(CloseSession(session_id=session.id))
-        else:
-            session.summary_known = True
+        session.summary_known = not self.told.tell_end(session)
 
     def summary_lost(self, session: Session) -> bool:
         """Whether the summary that was asked for will never come."""
@@ -352,17 +338,13 @@ class EngineDesk:
         take_enough(self.context, session, enough)
 
 
-def _lost_frames(session: Session, *, rebuild: bool) -> int:
-    """How many frames of an exposure no engine can be given again: those that are in no recording."""
-    if rebuild and session.journal is None:
-        return max(session.exposure_frames, session.ledger.begin)
-    if rebuild and session.operator.recorded_from:
-        return max(session.exposure_frames, session.ledger.unrecorded, session.operator.forgotten_upto)
-    return max(session.operator.forgotten_upto, session.ledger.begin)
+def _stops(session: Session) -> bool:
+    """Whether each pass becomes a picture.
 
-
-def _ring(ring: SlotRing) -> RingInfo:
-    return RingInfo(path=str(ring.path), slots=ring.slots, slot_bytes=ring.slot_bytes)
+    An adaptive scan stands still after it, and who opens the page then, to decide on a proposal, must see the specimen.
+    Of a session that wants no answers, only what is shown comes here.
+    """
+    return session.hello.mode is Mode.EXPOSURE or not session.needs_engine
 
 
 def _waits_for_engine(session: Session) -> bool:

@@ -32,6 +32,8 @@ class Job:
     """Where `lease_in` is from."""
     picture: Picture | None = None
     dispatched_mono_ns: int = 0
+    awaited_engine: bool = False
+    """Whether it came while there was no engine that could restore it; the problems tell of that time."""
     engines_lost: int = 0
     """How many engines have died while they had it."""
 

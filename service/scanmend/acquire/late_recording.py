@@ -23,6 +23,8 @@ def record_from_now_on(session: Session, journal: JournalWriter, by: str) -> Non
     session.note(RecordNote(from_seq=ledger.highest, forgotten_upto=ledger.received_upto, by=by))
     if part.started:
         session.note(StartNote(by=""))
+    for reported in session.reported.notes():
+        session.note(reported)
     ledger.begin_recording()
     session.models_noted.clear()
     session.plans_recorded = set()

@@ -227,7 +227,7 @@ class Ledger:
 
         Args:
             count: END's number of frames.
-            dropped: END's number of frames that the client discarded itself.
+            dropped: END's number of frames that the client discarded itself before its last frame.
             recorded: Whether received frames must also be durable, but for those before the recording began.
         """
         gaps = sum(last - first for first, last in self.missing(count))

@@ -32,9 +32,10 @@ class Meters:
         while self._in[0][0] < now_mono_ns - WINDOW_NS:
             self._in.popleft()
 
-    def answered(self, now_mono_ns: int, latency_ns: int) -> None:
-        """A frame's answer was handed to the socket."""
-        self._latency_ns.append(latency_ns)
+    def answered(self, now_mono_ns: int, latency_ns: int | None) -> None:
+        """A frame's answer was handed to the socket; None where its latency says nothing of the service at work."""
+        if latency_ns is not None:
+            self._latency_ns.append(latency_ns)
         self._out.append(now_mono_ns)
         while self._out[0] < now_mono_ns - WINDOW_NS:
             self._out.popleft()

@@ -33,6 +33,7 @@ from scanmend.wire.messages import (
     Nack,
     NackCode,
     Plan,
+    Problem,
     Refuse,
     decode_client,
 )
@@ -46,6 +47,9 @@ REJECTS = frozenset(
 
 ANY_SIZE = 1 << 62
 """A frame's size is judged by its session, which counts it."""
+
+TOO_MANY_PROBLEMS = "too_many_problems"
+"""What PROBLEMs that were left out are counted as."""
 
 MOST_FRAMES = 1 << 48
 """Most frames that END may name, sent or dropped: a thousand a second for nine thousand years, and sums that fit."""
@@ -92,6 +96,9 @@ class Reception:
         if isinstance(message, Hello):
             self._hello(peer, message)
             return
+        if isinstance(message, Problem) and message.session_id == 0:
+            self._problem(message, None)
+            return
         session = self._greeted(message.session_id)
         if session is None:
             reason, mend = MENDS[NackCode.NO_SESSION]
@@ -103,6 +110,8 @@ class Reception:
                 self._plan(session, message, bytes(data))
             case Executed():
                 self._executed(session, message, bytes(data))
+            case Problem():
+                self._problem(message, session)
             case End():
                 self._end(session, message)
 
@@ -160,7 +169,7 @@ class Reception:
         session.bad_plans.discard(message.plan_id)
         message.plan.forget_pixels()
         session.plans[message.plan_id] = message.plan
-        self.desk.tell_plan(session, message.plan_id, message.plan)
+        self.desk.told.tell_plan(session, message.plan_id, message.plan)
 
     def _bad_plan(self, session: Session, message: Plan, reason: str, mend: str) -> None:
         if message.plan_id not in session.plans and len(session.bad_plans) < MOST_BAD_PLANS:
@@ -245,6 +254,24 @@ class Reception:
         nack = Nack(session_id=session.id, code=NackCode.RECORDING_FAILED, reason=error.message, mend=error.mend)
         self.context.send(session.peer, nack)
 
+    # PROBLEM ---------------------------------------------------------------------------------------------------------
+
+    def _problem(self, message: Problem, session: Session | None) -> None:
+        """Note what a client reports; what is beyond its measure is counted, and not answered."""
+        now_s, now_ns = self.context.clock.mono_ns() / 1e9, self.context.clock.unix_ns()
+        if session is None:
+            taken = self.context.reported.take(message, now_mono_s=now_s, now_unix_ns=now_ns)
+        elif session.receipt is not None:
+            return
+        else:
+            taken, note = session.reported.take(message, now_mono_s=now_s, now_unix_ns=now_ns)
+            if note is not None:
+                word = "is over" if note.cleared else note.text
+                log.warning("session %s: its client reports %s (%d): %s", session.name, note.code, note.count, word)
+                session.note(note)
+        if not taken:
+            self.context.junk[TOO_MANY_PROBLEMS] += 1
+
     # EXECUTED, END ---------------------------------------------------------------------------------------------------
 
     def _executed(self, session: Session, message: Executed, data: bytes) -> None:
@@ -264,7 +291,7 @@ class Reception:
             return
         session.executed[message.status] = session.executed.get(message.status, 0) + 1
         session.record(EntryKind.EXECUTED, message.proposal_id, data)
-        self.desk.tell_executed(message)
+        self.desk.told.tell_executed(message)
 
     def _end(self, session: Session, message: End) -> None:
         if session.receipt is not None:
@@ -287,6 +314,7 @@ class Reception:
         session.end = EndAsked(
             count=message.count,
             dropped=message.dropped,
+            dropped_after=message.dropped_after,
             checksum=message.checksum,
             reason=message.reason,
             asked_mono_ns=self.context.clock.mono_ns(),

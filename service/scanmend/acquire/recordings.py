@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from pathlib import Path
 from scanmend.acquire.late_recording import record_from_now_on
 from scanmend.acquire.ledger import Ledger, Verdict
 from scanmend.acquire.operator_part import OperatorPart, not_approved
+from scanmend.acquire.reported import Reported
+from scanmend.acquire.scanned import Scanned
 from scanmend.acquire.session import EndAsked, Session
 from scanmend.errors import InvalidInput, MalformedMessage, ProtocolError, RecordingError, RecordingNotWritable
 from scanmend.plan import ScanPlan
@@ -26,6 +29,7 @@ from scanmend.record import (
     JournalSettings,
     JournalWriter,
     Note,
+    ProblemNote,
     create_journal,
     read_note,
     reopen_for_append,
@@ -70,6 +74,10 @@ class Resumed:
     """What was said after the last pass in place of a proposal."""
     executed: dict[str, int]
     damage: str
+    reported: Reported = field(default_factory=Reported)
+    """Problems that the client had reported; whether they still stand, it says itself."""
+    scanned: Scanned = field(default_factory=Scanned)
+    """The frames' points, for the dose."""
     end: EndAsked | None = None
     """How it is to end, where it is closed without its client; the two doses are for its account."""
     dose_e_per_nm2: float | None = None
@@ -185,6 +193,8 @@ def resume(settings: Settings, folder: Path, path: Path) -> Resumed:
         proposal_owed=reading.owed and reading.hello.rescan is not None,
         enough=reading.enough,
         executed=reading.executed,
+        reported=reading.reported,
+        scanned=reading.scanned,
         damage=damage,
     )
 
@@ -206,6 +216,8 @@ class _Reading:
     owed: bool = False
     enough: Enough | None = None
     executed: dict[str, int] = field(default_factory=dict)
+    reported: Reported = field(default_factory=Reported)
+    scanned: Scanned = field(default_factory=Scanned)
 
     def take(self, entry: Entry, head: memoryview, tail: memoryview) -> None:
         """Take in one entry; one that cannot be understood is logged and passed over."""
@@ -246,6 +258,8 @@ class _Reading:
                 self.enough, self.owed = message, False
 
     def _note(self, note: Note) -> None:
+        if isinstance(note, ProblemNote):
+            self.reported.read(note, time.monotonic())
         held, self.operator.notes = self.operator.held, self.operator.notes + 1
         passed_on = self.operator.read(note)
         if passed_on is not None:
@@ -264,6 +278,7 @@ class _Reading:
             raise MalformedMessage(f"Frame {header.seq} stands in the journal twice.")
         self.ledger.take(header.seq, header.payload_xxh3, header.dropped_before)
         self.ledger.dropped["service_restarted"] += 1
+        self.scanned.receive(header, self.plans)
         self.frames.append(header.seq)
         self.passes = max(self.passes, header.pass_index + 1)
         self.operator.started = True

@@ -19,15 +19,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
 
-import zmq
-
-from scanmend.acquire.jobs import InFlight, Job, Picture, Slots
+from scanmend.acquire.jobs import InFlight, Job, Slots
 from scanmend.acquire.late_recording import record_plan
 from scanmend.acquire.ledger import MAX_HOLES, Ledger, Verdict
+from scanmend.acquire.live import Live
 from scanmend.acquire.meters import Meters
 from scanmend.acquire.operator_part import OperatorPart
+from scanmend.acquire.reported import Reported
+from scanmend.acquire.scanned import Scanned
 from scanmend.errors import RecordingError
-from scanmend.ipc.console import PictureInfo
 from scanmend.plan import ScanPlan
 from scanmend.record import EntryKind, JournalWriter, ModelNote, Note, write_note
 from scanmend.wire.header import FrameHeader
@@ -36,6 +36,7 @@ from scanmend.wire.messages import (
     Delivery,
     Enough,
     Hello,
+    Mode,
     NackCode,
     Proposal,
     Receipt,
@@ -67,38 +68,8 @@ class EndAsked:
     checksum: int
     reason: str
     asked_mono_ns: int
-
-
-LIVE_INTERVAL_NS = 33_000_000
-"""The page is offered 30 pictures a second at most."""
-UNWATCHED_INTERVAL_NS = 1_000_000_000
-
-
-@dataclass(slots=True)
-class Live:
-    """The newest picture for the page."""
-
-    number: int = 0
-    info: PictureInfo | None = None
-    picture: Picture | None = None
-    samples: zmq.Frame | None = None
-    """A full raster as it came, where no engine made a picture of it."""
-    fetched: bool = True
-    wanted_until_mono_ns: int = 0
-    offered_mono_ns: int = 0
-
-    def watched(self, now_mono_ns: int) -> bool:
-        """Whether somebody has asked for pictures of late."""
-        return now_mono_ns <= self.wanted_until_mono_ns
-
-    def due(self, now_mono_ns: int) -> bool:
-        """Whether the next frame should become a picture.
-
-        One a second also where nobody watches: who opens the page of a scan that stands still, to decide on a
-        proposal, must see the specimen.
-        """
-        interval = LIVE_INTERVAL_NS if self.watched(now_mono_ns) else UNWATCHED_INTERVAL_NS
-        return now_mono_ns - self.offered_mono_ns >= interval
+    dropped_after: int = 0
+    """Of `dropped`, those after the last frame."""
 
 
 @dataclass(slots=True)
@@ -136,6 +107,9 @@ class Session:
     enough: Enough | None = None
     """The engine's word that no plan follows the last pass."""
     executed: dict[str, int] = field(default_factory=dict)
+    scanned: Scanned = field(default_factory=Scanned)
+    reported: Reported = field(default_factory=Reported)
+    """Problems that the client reports."""
     end: EndAsked | None = None
     receipt: Receipt | None = None
     dose_e_per_nm2: float | None = None
@@ -178,9 +152,15 @@ class Session:
         return names.index(self.hello.restore_channel) if self.hello.restore_channel else 0
 
     @property
+    def restored_channel(self) -> str:
+        """Its name."""
+        return self.hello.channels[self.channel_index].name
+
+    @property
     def needs_engine(self) -> bool:
-        """Whether its frames are restored at all."""
-        return self.hello.returns is not Returns.NONE or self.hello.rescan is not None
+        """Whether the engine gets all of its frames: somebody wants the answers, or passes add up."""
+        wanted = self.hello.returns is not Returns.NONE or self.hello.rescan is not None
+        return wanted or self.hello.mode is Mode.EXPOSURE
 
     @property
     def resume_from(self) -> int:
@@ -217,6 +197,7 @@ class Session:
             )
             self._appended.append((index, header.seq))
         self.ledger.take(header.seq, header.payload_xxh3, header.dropped_before)
+        self.scanned.receive(header, self.plans)
         self.passes = max(self.passes, header.pass_index + 1)
         self.proposal_owed, self.enough = False, None
         self.meters.came(job.received_mono_ns, header.payload_bytes)

@@ -6,11 +6,13 @@
 ...         show(restored.image, restored.sigma)
 """
 
-from scanmend.client.adaptive import AdaptiveOptions, AdaptiveScan, AsyncAdaptiveScan, AsyncStep, Step
+from scanmend.client.adaptive import AdaptiveScan, AsyncAdaptiveScan
+from scanmend.client.adaptive_options import AdaptiveOptions
 from scanmend.client.aio import AsyncClient, AsyncSession
 from scanmend.client.options import SessionOptions
 from scanmend.client.restored import Restored
 from scanmend.client.stats import SessionStats
+from scanmend.client.steps import AsyncStep, Step
 from scanmend.client.sync import Client, Session
 
 __all__ = [

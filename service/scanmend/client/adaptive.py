@@ -15,60 +15,23 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypedDict, cast
+from typing import TYPE_CHECKING, Self, TypedDict
 
-import numpy as np
-import numpy.typing as npt
-
+from scanmend.client.adaptive_options import AdaptiveOptions, session_options
 from scanmend.client.face import SessionFace
 from scanmend.client.first_pass import first_plan
 from scanmend.client.options import SessionOptions
-from scanmend.client.restored import Restored
+from scanmend.client.steps import AsyncStep, Step, StepBase
 from scanmend.errors import InvalidInput, SessionPaused
 from scanmend.field import Capabilities, Field
-from scanmend.plan import ScanPlan
-from scanmend.target import Target
 from scanmend.wire.messages import Enough, Proposal, Receipt
 
 if TYPE_CHECKING:
     from scanmend.client.aio import AsyncClient, AsyncSession
     from scanmend.client.sync import Client, Session
 
-MIN_GAIN = 0.02
-"""Least share by which a pass must be expected to lower sigma, where the caller does not say: without some such rule
-a scan with neither budget nor target would never end."""
-
 _LOOK_S = 0.25
 _STOP_S = 2.0
-
-
-class AdaptiveOptions(SessionOptions, total=False):
-    """Options of `Client.adaptive`, all with a default, beside those of a session."""
-
-    name: str
-    """Name of the session; default: made from the time."""
-    budget_e_per_nm2: float | None
-    """Largest dose, averaged over the field, of all passes together; default: none."""
-    target_sigma: float | None
-    """Standard deviation to reach, as a share of the picture's range; default: none. See `scanmend.target.Target`."""
-    quantile: float | None
-    """Share of the pixels that must reach it; default None: their root mean square."""
-    region: tuple[int, int, int, int] | None
-    """`(top, left, height, width)` in pixels that the target is about; default: the whole field."""
-    min_gain: float
-    """Least share by which a pass must be expected to lower sigma; default 0.02."""
-    max_passes: int | None
-    """Most passes, the first included; default: no limit."""
-    policy: str
-    """Rescan policy; default `auto`: the service's best."""
-    first: ScanPlan | None
-    """The first pass; default: every pixel with a quarter of the budget, or a jittered grid where that is too much."""
-    decision_timeout_s: float
-    """Longest wait for the service's choice of the next plan after a restoration; default 60 s. Where the plan then
-    needs an operator's approval, that is waited for without a limit of its own: the service gives it one."""
-
-
-_OWN = set(AdaptiveOptions.__annotations__) - set(SessionOptions.__annotations__)
 
 
 class _Begun(TypedDict):
@@ -112,10 +75,15 @@ class AdaptiveBase:
         self.passes = 0
         """Passes submitted so far."""
         self._timeout_s = options.get("decision_timeout_s", 60.0)
+        self._stopping = options.get("stopping") or (lambda: False)
+        self._reason: str | None = None
+        self._stop_s = _STOP_S
         self._begun = _Begun(
             name=options.get("name") or _new_name(),
-            options=_session_options(options),
+            options=session_options(options),
         )
+        self.dropped_after = 0
+        """Frames that you had to discard after the last one that was sent, for the receipt."""
         self._face: SessionFace | None = None
 
     @property
@@ -135,6 +103,8 @@ class AdaptiveBase:
             self.why = face.enough.reason
         elif face is not None and face.command is not None:
             self.why = f"An operator asked to {face.command}."
+        elif not self.why and self._stopping():
+            self.why, self._reason = "The scan was asked to stop.", "stopped"
         return bool(self.why)
 
     def _until(self, session: SessionFace, until_s: float) -> float:
@@ -170,92 +140,6 @@ class AdaptiveBase:
         )
 
 
-class StepBase:
-    """One pass of an adaptive scan."""
-
-    def __init__(self, field: Field, index: int, plan: ScanPlan, proposal: Proposal | None) -> None:
-        self.index = index
-        """Number of the pass, from 0."""
-        self.plan = plan
-        """What to scan now."""
-        self.proposal = proposal
-        """Where the plan comes from, with its reason and what it should gain; None for the first pass."""
-        self.dose_e_per_nm2 = field.dose_e_per_nm2(plan.total_dwell_ns)
-        """What the plan adds, averaged over the field; None where the beam current is not known."""
-        self.restoration: Restored | None = None
-        """What the service made of all passes up to this one; None before `submit`, and where the answer was lost."""
-        self.submitted = False
-        self.declined = ""
-        """Why it was not run."""
-        self._begun_unix_ns = time.time_ns()
-
-    def _check_open(self) -> None:
-        if self.submitted or self.declined:
-            raise InvalidInput(f"Pass {self.index} is done.", mend="Go on to the next turn of the loop.")
-
-    def _points_of(self, samples: npt.ArrayLike, run: ScanPlan) -> int:
-        points = int(np.shape(samples)[-1]) if np.ndim(samples) else 0
-        if not 1 <= points <= run.points:
-            raise InvalidInput(
-                f"{points} samples were submitted for a plan of {run.points} points.",
-                mend="Give one sample a point in visiting order, fewer where the pass ended early, or the plan that "
-                "was really run.",
-            )
-        return points
-
-    def _is_mine(self, answer: Restored) -> bool:
-        return answer.pass_index == self.index and answer.end_of_pass
-
-
-class Step(StepBase):
-    """One pass of a blocking adaptive scan."""
-
-    def __init__(self, session: Session, index: int, plan: ScanPlan, proposal: Proposal | None) -> None:
-        super().__init__(session.field, index, plan, proposal)
-        self._session = session
-
-    def submit(self, samples: npt.ArrayLike, plan: ScanPlan | None = None) -> Restored | None:
-        """Hand over what the pass brought, and wait for its restoration.
-
-        Args:
-            samples: `(points,)` or `(channels, points)` in visiting order; fewer than the plan's points where the
-                pass ended early.
-            plan: What was really run, where it differs from `plan`.
-
-        Returns:
-            The answer, also kept as `restoration`; None where it was lost with a connection or a restart of the
-            service: the samples are not, and the scan goes on.
-
-        Raises:
-            InvalidInput: More samples than points, or the pass is done.
-            PlanError: The plan cannot be run on the field.
-            ScanmendError: As `Session.send` does.
-        """
-        self._check_open()
-        session, run = self._session, plan or self.plan
-        points = self._points_of(samples, run)
-        if self.proposal is not None:
-            session.accept(self.proposal, plan, begun_unix_ns=self._begun_unix_ns, points_run=points)
-        session.send_samples(run, samples, self.index, end_of_pass=True)
-        self.submitted = True
-        while self.restoration is None and (answer := session.receive()) is not None:
-            if self._is_mine(answer):
-                self.restoration = answer
-        session.check()
-        return self.restoration
-
-    def decline(self, reason: str) -> None:
-        """Say that the plan is not run, and end the scan.
-
-        Raises:
-            InvalidInput: The pass is done.
-        """
-        self._check_open()
-        if self.proposal is not None:
-            self._session.decline(self.proposal, reason)
-        self.declined = reason or "no reason given"
-
-
 class AdaptiveScan(AdaptiveBase):
     """An adaptive scan; iterate over it once. As a context manager it ends its session however the block is left."""
 
@@ -276,8 +160,15 @@ class AdaptiveScan(AdaptiveBase):
     ) -> None:
         self.close()
 
-    def close(self) -> None:
-        """End the session where it is still open; what was sent is kept."""
+    def close(self, reason: str = "stopped", why: str = "The loop was left.", *, timeout_s: float = _STOP_S) -> None:
+        """End the session where it is still open; what was sent is kept.
+
+        Args:
+            reason: stopped or aborted, for the receipt.
+            why: The same in words, where nothing else has ended the scan.
+            timeout_s: Longest wait for the receipt.
+        """
+        self._reason, self.why, self._stop_s = reason, self.why or why, timeout_s
         self._steps.close()
 
     def _run(self) -> Generator[Step, None, None]:
@@ -294,9 +185,11 @@ class AdaptiveScan(AdaptiveBase):
                     if self._over() or (proposal := self._next(session)) is None:
                         break
                     plan = proposal.plan
+                session.end(self._reason, dropped_after=self.dropped_after)
             except GeneratorExit:
                 self.why = self.why or "The loop was left."
-                session.end("stopped", timeout_s=_STOP_S)
+                if not session.closed:
+                    session.end(self._reason or "stopped", dropped_after=self.dropped_after, timeout_s=self._stop_s)
                 raise
 
     def _next(self, session: Session) -> Proposal | None:
@@ -308,37 +201,6 @@ class AdaptiveScan(AdaptiveBase):
             session.check()
             until_s = self._until(session, until_s)
         return None
-
-
-class AsyncStep(StepBase):
-    """One pass of an adaptive scan under asyncio; as `Step`, with `await`."""
-
-    def __init__(self, session: AsyncSession, index: int, plan: ScanPlan, proposal: Proposal | None) -> None:
-        super().__init__(session.field, index, plan, proposal)
-        self._session = session
-
-    async def submit(self, samples: npt.ArrayLike, plan: ScanPlan | None = None) -> Restored | None:
-        """Hand over what the pass brought, and wait for its restoration; as `Step.submit`."""
-        self._check_open()
-        session, run = self._session, plan or self.plan
-        points = self._points_of(samples, run)
-        if self.proposal is not None:
-            await session.accept(self.proposal, plan, begun_unix_ns=self._begun_unix_ns, points_run=points)
-        await session.send_samples(run, samples, self.index, end_of_pass=True)
-        self.submitted = True
-        async for answer in session.drain():
-            if self._is_mine(answer):
-                self.restoration = answer
-                break
-        session.check()
-        return self.restoration
-
-    async def decline(self, reason: str) -> None:
-        """Say that the plan is not run, and end the scan; as `Step.decline`."""
-        self._check_open()
-        if self.proposal is not None:
-            await self._session.decline(self.proposal, reason)
-        self.declined = reason or "no reason given"
 
 
 class AsyncAdaptiveScan(AdaptiveBase):
@@ -361,8 +223,11 @@ class AsyncAdaptiveScan(AdaptiveBase):
     ) -> None:
         await self.close()
 
-    async def close(self) -> None:
-        """End the session where it is still open; what was sent is kept."""
+    async def close(
+        self, reason: str = "stopped", why: str = "The loop was left.", *, timeout_s: float = _STOP_S
+    ) -> None:
+        """End the session where it is still open; as `AdaptiveScan.close`."""
+        self._reason, self.why, self._stop_s = reason, self.why or why, timeout_s
         await self._steps.aclose()
 
     async def _run(self) -> AsyncGenerator[AsyncStep, None]:
@@ -379,9 +244,13 @@ class AsyncAdaptiveScan(AdaptiveBase):
                     if self._over() or (proposal := await self._next(session)) is None:
                         break
                     plan = proposal.plan
+                await session.end(self._reason, dropped_after=self.dropped_after)
             except GeneratorExit:
                 self.why = self.why or "The loop was left."
-                await session.end("stopped", timeout_s=_STOP_S)
+                if not session.closed:
+                    await session.end(
+                        self._reason or "stopped", dropped_after=self.dropped_after, timeout_s=self._stop_s
+                    )
                 raise
 
     async def _next(self, session: AsyncSession) -> Proposal | None:
@@ -393,25 +262,6 @@ class AsyncAdaptiveScan(AdaptiveBase):
             session.check()
             until_s = self._until(session, until_s)
         return None
-
-
-def _session_options(options: AdaptiveOptions) -> SessionOptions:
-    """The options of the session that an adaptive scan opens."""
-    passed = {key: value for key, value in options.items() if key not in _OWN}
-    target = Target(
-        sigma_of_range=options.get("target_sigma"),
-        quantile=options.get("quantile"),
-        region=options.get("region"),
-        min_gain=options.get("min_gain", MIN_GAIN),
-        max_passes=options.get("max_passes"),
-    )
-    passed |= {
-        "mode": "exposure",
-        "rescan": options.get("policy", "auto"),
-        "target": target,
-        "dose_budget_e_per_nm2": options.get("budget_e_per_nm2"),
-    }
-    return cast(SessionOptions, passed)
 
 
 def _new_name() -> str:

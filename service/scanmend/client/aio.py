@@ -18,11 +18,13 @@ from typing import Self, Unpack
 import numpy.typing as npt
 import zmq
 
-from scanmend.client.adaptive import AdaptiveOptions, AsyncAdaptiveScan
+from scanmend.client.adaptive import AsyncAdaptiveScan
+from scanmend.client.adaptive_options import AdaptiveOptions
 from scanmend.client.core import State
 from scanmend.client.face import SessionFace
 from scanmend.client.link import Tap
 from scanmend.client.options import SessionOptions, session_setup
+from scanmend.client.reporter import Reporter, Reporting
 from scanmend.client.restored import Restored
 from scanmend.client.sync import DEFAULT_ADDRESS
 from scanmend.errors import ScanmendError
@@ -172,10 +174,10 @@ class AsyncSession(SessionFace):
         self._core.decide(proposal, ExecutedStatus.DECLINED, reason=reason)
         self._turn()
 
-    async def end(self, reason: str | None = None, *, timeout_s: float = 60.0) -> Receipt:
+    async def end(self, reason: str | None = None, *, dropped_after: int = 0, timeout_s: float = 60.0) -> Receipt:
         """End the session and wait for its receipt; as `Session.end`."""
         async with self._sending:
-            self._begin_end(reason)
+            self._begin_end(reason, dropped_after)
         await self._wait(lambda: self._core.state in (State.ENDED, State.FAILED), timeout_s, give_up=False)
         if self._core.receipt is None:
             raise self._no_receipt_error(timeout_s)
@@ -236,7 +238,7 @@ class AsyncSession(SessionFace):
 
     def _turn(self) -> None:
         # ZeroMQ's descriptor signals changes, not states: `turn` reads until nothing is left, so none is missed.
-        if not self._closed and self._link.turn():
+        if not self._closed and self._beat is not None and self._link.turn():
             self._wake()
 
     def _on_beat(self) -> None:
@@ -270,21 +272,26 @@ class AsyncSession(SessionFace):
         return True
 
 
-class AsyncClient:
+class AsyncClient(Reporting):
     """Pushes samples to a service and reads restored frames back, under asyncio.
 
     Args:
         address: Where the service listens.
         timeout_s: Longest wait for the answer to a HELLO.
         tap: Sees every message on its way out and gives those that really go; for simulated faults and tests.
+        program: What this client is, for people; its package and version where it is not given.
     """
 
-    def __init__(self, address: str = DEFAULT_ADDRESS, *, timeout_s: float = 2.0, tap: Tap | None = None) -> None:
+    def __init__(
+        self, address: str = DEFAULT_ADDRESS, *, timeout_s: float = 2.0, tap: Tap | None = None, program: str = ""
+    ) -> None:
         self.address = address
         self.timeout_s = timeout_s
         self._tap = tap
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._sessions: list[AsyncSession] = []
+        self._program = program
+        self._reporter = Reporter(self._context, address, program)
 
     def session(self, name: str, field: Field, **options: Unpack[SessionOptions]) -> AsyncSession:
         """A session that `async with`, or `await open()`, opens.
@@ -292,7 +299,7 @@ class AsyncClient:
         Raises:
             InvalidInput: Options that cannot be.
         """
-        setup = session_setup(name, field, options)
+        setup = session_setup(name, field, options, self._program)
         self._sessions = [session for session in self._sessions if not session.closed]
         session = AsyncSession(self._context, self.address, setup, self._tap, timeout_s=self.timeout_s)
         self._sessions.append(session)
@@ -306,6 +313,7 @@ class AsyncClient:
         """Close all connections, without ending their sessions."""
         for session in self._sessions:
             session.close()
+        self._reporter.close()
         self._context.destroy()
 
     async def __aenter__(self) -> Self:

@@ -29,6 +29,7 @@ import msgspec
 from scanmend.client.answers import Answers
 from scanmend.client.numbering import Numbering
 from scanmend.client.plans import PlanBook
+from scanmend.client.problems import ProblemBook
 from scanmend.client.proposals import ProposalBook
 from scanmend.client.rejections import Rejections
 from scanmend.client.restored import Restored, read_restored
@@ -45,6 +46,7 @@ from scanmend.wire.messages import (
     Command,
     Enough,
     ExecutedStatus,
+    Feature,
     Hello,
     Nack,
     NackCode,
@@ -119,6 +121,8 @@ class SessionCore:
         self.answers = Answers(bound=unread, drop_oldest=drop_oldest)
         self.plans = PlanBook(hello.session_id)
         self.proposals = ProposalBook(hello.session_id)
+        self.problems = ProblemBook(hello.session_id)
+        """What the caller reports; told where the service knows such messages."""
         self._rejections = Rejections(self.ring, self.answers, self.plans, self.troubles)
         self.ending = False
         self.last_heard_s = clock()
@@ -138,6 +142,7 @@ class SessionCore:
         self._end_due = False
         self._end_s = 0.0
         self._offer: RingFrame | None = None
+        self._offers_problem = False
 
     # What the caller asks for -----------------------------------------------------------------------------------
 
@@ -195,18 +200,18 @@ class SessionCore:
             self.proposals.decide(proposal, status, next_seq=self.ring.next_seq, plan_id=plan_id, reason=reason)
         )
 
-    def end(self, reason: str) -> None:
-        """Say END after the last frame."""
+    def end(self, reason: str, dropped_after: int = 0) -> None:
+        """Say END after the last frame, and how many frames were discarded after that."""
         if not self.ending:
             self.ending = True
             self._end_due = True
-            self._end = self._numbering.end(reason)
+            self._end = self._numbering.end(reason, dropped_after)
 
     # What goes out ----------------------------------------------------------------------------------------------
 
     def outgoing(self) -> tuple[bytes | memoryview, ...] | None:
         """The message that is due, or None; call `sent` once it is with the socket."""
-        self._offer = None
+        self._offer, self._offers_problem = None, False
         if self.state in (State.ENDED, State.FAILED):
             return None
         if self._hello_due:
@@ -215,6 +220,11 @@ class SessionCore:
             return None
         if self._controls:
             return (self._controls[0],)
+        if self.welcome is not None and Feature.PROBLEMS in self.welcome.features:
+            problem = self.problems.due(self._clock(), hurry=self.ending)
+            if problem is not None:
+                self._offers_problem = True
+                return (problem,)
         if self.troubles.failure is None:
             frame = self.ring.due(self._clock(), self._credit_until, self._credit_bytes)
             if frame is not None:
@@ -231,6 +241,8 @@ class SessionCore:
             self.ring.sent(self._offer, now_s)
         elif self._hello_due:
             self._hello_due, self._hello_s = False, now_s
+        elif self._offers_problem:
+            self.problems.sent(now_s)
         elif self._controls:
             self._controls.popleft()
         else:
@@ -334,6 +346,8 @@ class SessionCore:
         self._credit_bytes = welcome.credit_bytes
         resumed = before is not None and (forgotten or self.state is State.GREETING)
         self.state = State.OPEN
+        if before is not None:
+            self.problems.tell_again()
         if not resumed:
             return
         self.reconnects += 1

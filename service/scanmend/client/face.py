@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -155,6 +156,46 @@ class SessionFace:
             damaged=core.troubles.damaged,
         )
 
+    # Reporting --------------------------------------------------------------------------------------------------
+
+    def report_problem(
+        self,
+        code: str,
+        text: str,
+        *,
+        mend: str = "",
+        level: Literal["warning", "error"] = "warning",
+        points: int = 0,
+        stands: bool = False,
+    ) -> None:
+        """Have the service show a problem of the instrument or of this program, and count it in the receipt.
+
+        It never waits, and may be called as often as there are problems: they are counted here and told now and then.
+        A service that does not know such messages is told nothing.
+
+        Args:
+            code: The kind of problem, a word of small letters, digits and `_`; it is counted under it.
+            text: What is wrong, in one sentence; cut after 600 characters.
+            mend: What to do about it, in one sentence.
+            level: `warning`: the scan goes on. `error`: somebody must do something.
+            points: Points that it cost.
+            stands: Whether it holds until `clear_problem`; else it has happened, and is shown for a minute.
+
+        Raises:
+            InvalidInput: The code or the level cannot be, or there is no text.
+        """
+        self._core.problems.report(code, text, mend=mend, level=level, points=points, stands=stands)
+        self._turn()
+
+    def clear_problem(self, code: str) -> None:
+        """A problem that was reported is over."""
+        self._core.problems.clear(code)
+        self._turn()
+
+    def _turn(self) -> None:
+        if not self._closed:
+            self._link.turn()
+
     # Preparing --------------------------------------------------------------------------------------------------
 
     def _dense_frame(
@@ -268,9 +309,11 @@ class SessionFace:
             self.check()
         return self._start_said() and self._core.command is None
 
-    def _begin_end(self, reason: str | None) -> None:
+    def _begin_end(self, reason: str | None, dropped_after: int) -> None:
+        if dropped_after < 0:
+            raise InvalidInput(f"{dropped_after} frames discarded.", mend="Give 0 or more in dropped_after.")
         by_command = {"stop": "stopped", "abort": "aborted"}.get(self._core.command or "", "finished")
-        self._core.end(reason or by_command)
+        self._core.end(reason or by_command, dropped_after)
 
     # Errors -----------------------------------------------------------------------------------------------------
 

@@ -56,13 +56,14 @@ class Numbering:
         self.count += 1
         return RingFrame(header.seq, piece.plan_id, header.pack(), payload)
 
-    def end(self, reason: str) -> bytes:
-        """The END of the session."""
+    def end(self, reason: str, dropped_after: int = 0) -> bytes:
+        """The END of the session; `dropped_after` frames were discarded after the last one."""
         return encode(
             End(
                 session_id=self._session_id,
                 count=self.count,
-                dropped=self.dropped,
+                dropped=self.dropped + dropped_after,
+                dropped_after=dropped_after,
                 checksum=self._checksum.intdigest(),
                 reason=reason,
             )

@@ -76,8 +76,14 @@ class SessionSetup:
     give_up_s: float
 
 
-def session_setup(name: str, field: Field, options: SessionOptions) -> SessionSetup:
+def session_setup(name: str, field: Field, options: SessionOptions, program: str = "") -> SessionSetup:
     """Check the options of a session and make its HELLO.
+
+    Args:
+        name: Of the session.
+        field: The area being imaged.
+        options: What was asked for.
+        program: What the client is, for people.
 
     Raises:
         InvalidInput: An option that cannot be, or options that contradict each other.
@@ -119,7 +125,7 @@ def session_setup(name: str, field: Field, options: SessionOptions) -> SessionSe
     hello = Hello(
         session=name,
         session_id=secrets.randbelow((1 << 63) - 1) + 1,
-        client=f"scanmend-python {__version__}",
+        client=program or f"scanmend-python {__version__}",
         field=field,
         channels=channels,
         restore_channel=restore_channel,

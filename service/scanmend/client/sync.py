@@ -15,11 +15,13 @@ from typing import Self, Unpack
 import numpy.typing as npt
 import zmq
 
-from scanmend.client.adaptive import AdaptiveOptions, AdaptiveScan
+from scanmend.client.adaptive import AdaptiveScan
+from scanmend.client.adaptive_options import AdaptiveOptions
 from scanmend.client.core import State
 from scanmend.client.face import SessionFace
 from scanmend.client.link import Tap
 from scanmend.client.options import SessionOptions, SessionSetup, session_setup
+from scanmend.client.reporter import Reporter, Reporting
 from scanmend.client.restored import Restored
 from scanmend.errors import ScanmendError
 from scanmend.field import Field
@@ -240,18 +242,19 @@ class Session(SessionFace):
         self._core.decide(proposal, ExecutedStatus.DECLINED, reason=reason)
         self._link.turn()
 
-    def end(self, reason: str | None = None, *, timeout_s: float = 60.0) -> Receipt:
+    def end(self, reason: str | None = None, *, dropped_after: int = 0, timeout_s: float = 60.0) -> Receipt:
         """End the session and wait for its receipt; answers that come meanwhile can still be read.
 
         Args:
             reason: finished, stopped or aborted; where it is None, what an operator's command says, else finished.
+            dropped_after: Frames that you had to discard after the last one that was sent.
             timeout_s: Longest wait.
 
         Raises:
             NotConnected: The service has gone; the frames in the ring are not safe.
             SessionPaused: No receipt came in time; call again to wait longer.
         """
-        self._begin_end(reason)
+        self._begin_end(reason, dropped_after)
         self._wait(lambda: self._core.state in (State.ENDED, State.FAILED), timeout_s, give_up=False)
         if self._core.receipt is None:
             raise self._no_receipt_error(timeout_s)
@@ -321,21 +324,26 @@ class Session(SessionFace):
             self._link.poll(left_s)
 
 
-class Client:
+class Client(Reporting):
     """Pushes samples to a service and reads restored frames back.
 
     Args:
         address: Where the service listens.
         timeout_s: Longest wait for the answer to a HELLO; a service on the same machine answers in milliseconds.
         tap: Sees every message on its way out and gives those that really go; for simulated faults and tests.
+        program: What this client is, for people; its package and version where it is not given.
     """
 
-    def __init__(self, address: str = DEFAULT_ADDRESS, *, timeout_s: float = 2.0, tap: Tap | None = None) -> None:
+    def __init__(
+        self, address: str = DEFAULT_ADDRESS, *, timeout_s: float = 2.0, tap: Tap | None = None, program: str = ""
+    ) -> None:
         self.address = address
         self.timeout_s = timeout_s
         self._tap = tap
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._sessions: list[Session] = []
+        self._program = program
+        self._reporter = Reporter(self._context, address, program)
 
     def session(self, name: str, field: Field, **options: Unpack[SessionOptions]) -> Session:
         """Open a session.
@@ -350,7 +358,7 @@ class Client:
             SessionRefused: The service said no; `code` and `mend` say why and what to do.
             InvalidInput: Options that cannot be.
         """
-        setup: SessionSetup = session_setup(name, field, options)
+        setup: SessionSetup = session_setup(name, field, options, self._program)
         self._sessions = [session for session in self._sessions if not session.closed]
         session = Session(self._context, self.address, setup, self._tap, timeout_s=self.timeout_s)
         session.open()
@@ -376,6 +384,7 @@ class Client:
         """Close all connections; sessions that have not ended can be taken up by no one else."""
         for session in self._sessions:
             session.close()
+        self._reporter.close()
         self._context.destroy()
 
     def __enter__(self) -> Self:

@@ -1,11 +1,15 @@
 """Which model restores a frame of a session that leaves it to the engine: the best one that there is time for.
 
 The time is that of the scan itself: a stream of frames is kept up with when each is restored while the next one is
-scanned. A model's own time is measured at start and corrected by every frame that it restores.
+scanned. A model's own time is measured at start and corrected by every frame that it restores. What the model at work
+finds, as against its own time at start, tells of the machine; so the others are expected to be as much slower or
+quicker, and a model that was given up while the machine was busy is taken up again when it is not. It is trusted half
+as soon each time, since it may be the model itself that is slow.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +19,10 @@ SLACK = 1.25
 """A model is changed only where the other one fits with this much to spare, or the present one misses by as much."""
 LEARNING = 0.1
 """Weight of a new measurement in a model's expected time."""
+LEARNING_OF_OTHERS = 0.03
+"""Weight of what the model at work says of the machine in the expected times of the others."""
+MOST_DOUBTS = 6
+"""How often that weight is halved at most for a model that was given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +46,17 @@ class Choice:
     Args:
         options: The best first; the last one is taken where none fits.
         ms_per_mpx: Expected milliseconds for a million pixels, by name.
+        at_start: The same as it was measured at the start.
     """
 
     options: Sequence[Option]
     ms_per_mpx: dict[str, float] = field(default_factory=dict)
+    at_start: dict[str, float] = field(default_factory=dict)
+    _given_up: Counter[str] = field(default_factory=Counter)
+
+    def begin(self, name: str, pixels: int, elapsed_ms: float) -> None:
+        """Take the time that a model took at the start."""
+        self.at_start[name] = self.ms_per_mpx[name] = elapsed_ms / max(pixels, 1) * 1e6
 
     def expected_ms(self, name: str, pixels: int) -> float:
         """How long a model is expected to take for a field; 0 where nothing is known."""
@@ -52,6 +67,15 @@ class Choice:
         pace = elapsed_ms / max(pixels, 1) * 1e6
         before = self.ms_per_mpx.get(name, pace)
         self.ms_per_mpx[name] = before + LEARNING * (pace - before)
+        if not self.at_start.get(name):
+            return
+        slower = self.ms_per_mpx[name] / self.at_start[name]
+        for other, start in self.at_start.items():
+            if other == name:
+                continue
+            change = slower * start - self.ms_per_mpx[other]
+            doubts = min(MOST_DOUBTS, self._given_up[other]) if change < 0 else 0
+            self.ms_per_mpx[other] += LEARNING_OF_OTHERS / 2**doubts * change
 
     def choose(self, pixels: int, coverage: float, time_ms: float, present: str = "") -> str:
         """Give the name of the best model for a frame.
@@ -71,4 +95,6 @@ class Choice:
             expected = self.expected_ms(name, pixels)
             if expected <= (time_ms * SLACK if name == present else time_ms / SLACK if present else time_ms):
                 return name
+            if name == present:
+                self._given_up[name] += 1
         return min(able or [option.name for option in self.options], key=lambda name: self.expected_ms(name, pixels))

@@ -104,6 +104,18 @@ class SessionExposure:
         return 0.0 if self._builder is None else self._builder.view().coverage
 
     @property
+    def whole_dwell_ns(self) -> int:
+        """Dwell of the pass that came as one frame and is the present picture; 0 where frames were summed."""
+        return self._whole_dwell_ns
+
+    @property
+    def reference_dwell_ns(self) -> float:
+        """The dwell that the values of `picture` stand for."""
+        if self._whole_dwell_ns or self._builder is None:
+            return float(self._whole_dwell_ns)
+        return self._builder.view().reference_dwell_ns
+
+    @property
     def held(self) -> Exposure | None:
         """What was summed, whose arrays change with the next `add`; None where nothing was."""
         return None if self._builder is None or self._builder.frames == 0 else self._builder.view()

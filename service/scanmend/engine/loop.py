@@ -15,6 +15,7 @@ from scanmend.errors import MalformedMessage, OversizeMessage, ProtocolError
 from scanmend.ipc import Doorbell, PeerGone, Sent
 from scanmend.ipc.engine_link import (
     AskDose,
+    AskRaw,
     CloseSession,
     Done,
     DoseMade,
@@ -24,6 +25,8 @@ from scanmend.ipc.engine_link import (
     OpenSession,
     PlanNotice,
     ProposalTerm,
+    RawMade,
+    ScannedNotice,
     SessionSummary,
     TermsNotice,
     ToEngine,
@@ -40,7 +43,17 @@ IDLE_S = 0.2
 
 _NO_LIMIT = 1 << 62
 
-Queued = PlanNotice | ExecutedNotice | TermsNotice | ProposalTerm | AskDose | CloseSession | tuple[Work, FrameHeader]
+Queued = (
+    PlanNotice
+    | ScannedNotice
+    | ExecutedNotice
+    | TermsNotice
+    | ProposalTerm
+    | AskDose
+    | AskRaw
+    | CloseSession
+    | tuple[Work, FrameHeader]
+)
 
 
 class EngineLoop:
@@ -114,11 +127,11 @@ class EngineLoop:
                     self._refuse(message, seq=header.seq, text="The engine does not know the session.")
             case ExecutedNotice():
                 self._enqueue(message.executed.session_id, message)
-            case PlanNotice() | TermsNotice() | ProposalTerm():
+            case PlanNotice() | ScannedNotice() | TermsNotice() | ProposalTerm():
                 self._enqueue(message.session_id, message)
-            case AskDose():
+            case AskDose() | AskRaw():
                 if not self._enqueue(message.session_id, message):
-                    self.say(DoseMade(session_id=message.session_id, ask=message.ask, path=""))
+                    self.say(_unpainted(message))
             case CloseSession():
                 if not self._enqueue(message.session_id, message):
                     self.say(SessionSummary(session_id=message.session_id))
@@ -210,12 +223,14 @@ class EngineLoop:
                     return
                 case PlanNotice():
                     self._take_plan(session, message)
+                case ScannedNotice():
+                    session.take_scanned(message)
                 case ExecutedNotice():
                     session.take_executed(message)
                 case TermsNotice() | ProposalTerm():
                     self._take_terms(session, message)
-                case AskDose():
-                    self._paint_dose(session, message)
+                case AskDose() | AskRaw():
+                    self._paint(session, message)
 
     def _take_terms(self, session: EngineSession, notice: TermsNotice | ProposalTerm) -> None:
         try:
@@ -225,12 +240,12 @@ class EngineLoop:
             session.mark_incomplete()
             self.say(EngineProblem(code="terms_lost", text=str(error), session_id=session.id))
 
-    def _paint_dose(self, session: EngineSession, ask: AskDose) -> None:
+    def _paint(self, session: EngineSession, ask: AskDose | AskRaw) -> None:
         try:
-            self.say(session.paint_dose(ask))
+            self.say(session.paint(ask))
         except MISHAPS:
-            log.exception("the dose of session %s cannot be shown", session.hello.session)
-            self.say(DoseMade(session_id=session.id, ask=ask.ask, path=""))
+            log.exception("a picture of session %s cannot be shown", session.hello.session)
+            self.say(_unpainted(ask))
 
     def _take_plan(self, session: EngineSession, notice: PlanNotice) -> None:
         try:
@@ -238,6 +253,12 @@ class EngineLoop:
         except MISHAPS as error:  # its frames will be answered one by one
             log.exception("a plan of session %s cannot be read", session.hello.session)
             self.say(EngineProblem(code="plan_lost", text=str(error), session_id=session.id))
+
+
+def _unpainted(ask: AskDose | AskRaw) -> DoseMade | RawMade:
+    """The answer to who asked for a picture that cannot be made."""
+    made = DoseMade if isinstance(ask, AskDose) else RawMade
+    return made(session_id=ask.session_id, ask=ask.ask, path="")
 
 
 def _superseded(header: FrameHeader, queue: deque[Queued]) -> bool:

@@ -36,7 +36,7 @@ class LiveModels:
         self.sessions = 0
         """Sessions that share the engine's time."""
         for name, restorer in restorers.items():
-            self.choice.learn(name, TUNE_SHAPE[0] * TUNE_SHAPE[1], restorer.warm_ms)
+            self.choice.begin(name, TUNE_SHAPE[0] * TUNE_SHAPE[1], restorer.warm_ms)
 
     @classmethod
     def load(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +14,8 @@ from scanmend.engine.assess import Assessment, UnusableOutput
 from scanmend.engine.catalogue import FALLBACK
 from scanmend.engine.exposures import InputNotFinite, SessionExposure
 from scanmend.engine.models import LiveModels
+from scanmend.engine.other_channels import OtherChannels
+from scanmend.engine.painting import paint_dose, paint_raw
 from scanmend.engine.proposals import Proposals
 from scanmend.engine.restorer import AUTO, Restorer
 from scanmend.engine.runtimes import Picture
@@ -25,6 +25,7 @@ from scanmend.errors import ExposureError, ModelError, PlanError, ScanmendError
 from scanmend.frame import Frame, Samples
 from scanmend.ipc.engine_link import (
     AskDose,
+    AskRaw,
     Done,
     DoseMade,
     EngineProblem,
@@ -33,6 +34,8 @@ from scanmend.ipc.engine_link import (
     OpenSession,
     PlanNotice,
     ProposalTerm,
+    RawMade,
+    ScannedNotice,
     SessionSummary,
     TermsNotice,
     Work,
@@ -78,6 +81,7 @@ class EngineSession:
         names = [channel.name for channel in hello.channels]
         index = names.index(hello.restore_channel) if hello.restore_channel in names else 0
         self.exposure = SessionExposure(hello.field, hello.channels[index], index, hello.mode)
+        self._others = OtherChannels(self.exposure, hello.channels, index, hello.mode)
         self.ledger = DoseLedger(
             hello.field,
             hello.dose_budget_e_per_nm2,
@@ -117,6 +121,20 @@ class EngineSession:
             plan.forget_pixels()
         self.plans[notice.plan_id] = msgspec.msgpack.decode(data, type=ScanPlan)
 
+    def take_scanned(self, notice: ScannedNotice) -> None:
+        """Enter the dose of points whose samples do not come here."""
+        if notice.incomplete:
+            self.mark_incomplete()
+        for plan_id, first, points, times in notice.spans:
+            plan = self.plans.get(plan_id)
+            try:
+                if plan is None:
+                    raise PlanError(f"Plan {plan_id} is not known here.", mend="Send the plan before its frames.")
+                self.ledger.add(plan, first, first + points, times)
+            except MISHAPS as error:
+                log.warning("session %s: %s", self.hello.session, error)
+                self.mark_incomplete()
+
     def take_executed(self, notice: ExecutedNotice) -> None:
         """Note what became of a proposal."""
         self._proposals.executed(notice.executed)
@@ -129,16 +147,15 @@ class EngineSession:
         self._proposals.change(notice)
         self.ledger.budget_e_per_nm2 = notice.budget_e_per_nm2
 
-    def paint_dose(self, ask: AskDose) -> DoseMade:
-        """Leave the dose of each pixel in a file, for somebody who looks at it."""
-        path = self._run_dir / f"dose-{secrets.token_hex(12)}"
-        dose = self.ledger.dose_e_per_nm2
-        if dose is None:
-            return DoseMade(session_id=self.id, ask=ask.ask, path="")
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(dose.data)
-        return DoseMade(session_id=self.id, ask=ask.ask, path=str(path))
+    def paint(self, ask: AskDose | AskRaw) -> DoseMade | RawMade:
+        """Leave a picture in a file, for somebody who looks at it.
+
+        Raises:
+            OSError: There is no room for it.
+        """
+        if isinstance(ask, AskDose):
+            return paint_dose(ask, self.ledger, self._run_dir)
+        return paint_raw(ask, self._others, self.exposure, self._run_dir)
 
     def mark_incomplete(self) -> None:
         """Something that was scanned is not in the ledger: no plan could be sure to keep to the budget."""
@@ -199,7 +216,7 @@ class EngineSession:
     def _handle(
         self, work: Work, header: FrameHeader, taken_mono_ns: int, *, superseded: bool
     ) -> tuple[Done, OutSlot | None]:
-        self.expose(header, self._slots.samples(work.slot_in, header))
+        self.expose(header, self._slots.samples(work.slot_in, header), live=work.live)
         if superseded:
             done = Done(ticket=work.ticket, session_id=self.id, seq=header.seq, restored=False, superseded=True)
             return done, None
@@ -236,13 +253,19 @@ class EngineSession:
             coverage=self.exposure.coverage,
             dose_e_per_nm2=self.ledger.spent_e_per_nm2,
             dose_max_e_per_nm2=self.ledger.spent_max_e_per_nm2,
+            reference_dwell_ns=self.exposure.reference_dwell_ns,
             restore_ns=time.monotonic_ns() - taken_mono_ns,
             caution=self._specimen.cautioned(assessment.caution),
         )
         return done, slot
 
-    def expose(self, header: FrameHeader, samples: Samples) -> None:
+    def expose(self, header: FrameHeader, samples: Samples, *, live: bool = True) -> None:
         """Add a frame's samples to the exposure, and its dwell to the dose.
+
+        Args:
+            header: The frame's header.
+            samples: `(channels, points)`; not kept.
+            live: Whether somebody may see this very frame.
 
         Raises:
             PlanError: Its plan is not known.
@@ -264,6 +287,7 @@ class EngineSession:
             end_of_pass=header.end_of_pass,
         )
         self.exposure.add(frame, plan)
+        self._others.add(frame, plan, wanted=live)
         if header.end_of_pass:
             self._specimen.pass_done(self.exposure)
 

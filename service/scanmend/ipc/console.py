@@ -29,14 +29,15 @@ class AskStatus(_Console, frozen=True, kw_only=True):
 class AskPicture(_Console, frozen=True, kw_only=True):
     """The newest picture of a session, as soon as there is one newer than `newer_than`.
 
-    Answered by three parts after the `PictureInfo`: raw, estimate, sigma (empty where there is none). One such
-    question may be open for each asker and session; a new one replaces it. An open question is answered with
-    `Refused` (code `nothing_new`) after two seconds.
+    Answered by three parts after the `PictureInfo`: raw, estimate, sigma (empty where there is none). An open
+    question is answered with `Refused` (code `nothing_new`) after two seconds.
     """
 
     ask: int
     session: str
     newer_than: int = 0
+    channel: str = ""
+    """Which channel; empty for the one that is restored."""
 
 
 class AskDose(_Console, frozen=True, kw_only=True):
@@ -60,6 +61,7 @@ Action = Literal["start", "stop", "abort", "accept", "decline", "rescan", "recor
 
 RefusedCode = Literal[
     "no_session",
+    "no_channel",
     "ended",
     "detached",
     "nothing_new",
@@ -145,6 +147,13 @@ class PictureInfo(_Console, frozen=True, kw_only=True):
     caution: str | None = None
     """In what way the input is unlike those that the model was made for: empty where it is like them, None where
     nothing is known of them."""
+    channel: str = ""
+    """The channel that the picture is of."""
+    reference_dwell_ns: float | None = None
+    """The dwell that the raw values stand for, in electrons where the channel's gain is known, else in its units less
+    its offset; None where raw has the samples as they came."""
+    raw_path: str = ""
+    """A file of the run directory with raw, to be read and deleted by who asked; empty where raw is a part."""
 
 
 class ProblemInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,6 +166,10 @@ class ProblemInfo(msgspec.Struct, frozen=True, kw_only=True):
     since_unix_ns: int = 0
     session: str = ""
     count: int = 1
+    reported_by: Literal["service", "microscope"] = "service"
+    """Whose word it is: the service's own, or that of the microscope's software, which the service passes on."""
+    client: str = ""
+    """Of the microscope's software without a session: what it is, for people."""
 
 
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -80,6 +80,16 @@ class Work(_Link, frozen=True, kw_only=True):
     """Whether somebody watches, so that the raw picture is wanted too."""
 
 
+class ScannedNotice(_Link, frozen=True, kw_only=True):
+    """acquire → engine: points that were scanned and whose samples the engine does not get, for the dose."""
+
+    session_id: int
+    spans: list[tuple[int, int, int, int]]
+    """Plan id, first point, number of points, and how often."""
+    incomplete: bool = False
+    """Whether more was scanned than anybody knows."""
+
+
 class TermsNotice(_Link, frozen=True, kw_only=True):
     """acquire → engine: an operator has changed what holds from the next proposal on."""
 
@@ -101,6 +111,15 @@ class AskDose(_Link, frozen=True, kw_only=True):
 
     session_id: int
     ask: int
+
+
+class AskRaw(_Link, frozen=True, kw_only=True):
+    """acquire → engine: somebody looks at a channel that is not restored; answered with `RawMade`."""
+
+    session_id: int
+    ask: int
+    channel: int
+    """Its place among the session's channels."""
 
 
 class ExecutedNotice(_Link, frozen=True, kw_only=True):
@@ -176,6 +195,8 @@ class Done(_Link, frozen=True, kw_only=True):
     coverage: float = float("nan")
     dose_e_per_nm2: float = float("nan")
     dose_max_e_per_nm2: float = float("nan")
+    reference_dwell_ns: float = float("nan")
+    """The dwell that the values of the estimate and of the raw picture stand for."""
     caution: str | None = None
     """In what way the input is unlike those that the model was made for: empty where it is like them, None where
     nothing is known of them."""
@@ -204,6 +225,18 @@ class DoseMade(_Link, frozen=True, kw_only=True):
     """A file with float32 `(ny, nx)` in e/nm², to be read and deleted; empty where there is none."""
 
 
+class RawMade(_Link, frozen=True, kw_only=True):
+    """engine → acquire: what a channel that is not restored holds so far."""
+
+    session_id: int
+    ask: int
+    path: str = ""
+    """A file with float32 `(ny, nx)`, NaN where not sampled, to be read and deleted; empty where there is none."""
+    frames_included: int = 0
+    coverage: float = float("nan")
+    reference_dwell_ns: float = float("nan")
+
+
 class SessionSummary(_Link, frozen=True, kw_only=True):
     """engine → acquire: the session is closed here."""
 
@@ -220,8 +253,19 @@ class EngineProblem(_Link, frozen=True, kw_only=True):
     session_id: int = 0
 
 
-ToEngine = OpenSession | PlanNotice | Work | ExecutedNotice | TermsNotice | ProposalTerm | AskDose | CloseSession
-FromEngine = EngineReady | Done | ProposalMade | EnoughSaid | DoseMade | SessionSummary | EngineProblem
+ToEngine = (
+    OpenSession
+    | PlanNotice
+    | ScannedNotice
+    | Work
+    | ExecutedNotice
+    | TermsNotice
+    | ProposalTerm
+    | AskDose
+    | AskRaw
+    | CloseSession
+)
+FromEngine = EngineReady | Done | ProposalMade | EnoughSaid | DoseMade | RawMade | SessionSummary | EngineProblem
 
 _encoder = msgspec.msgpack.Encoder()
 _to_engine = msgspec.msgpack.Decoder(ToEngine)

@@ -9,7 +9,17 @@ from __future__ import annotations
 from scanmend.record.disk import Disk, JournalIO
 from scanmend.record.folder import RECEIPT_NAME, SessionFolder, session_path
 from scanmend.record.format import EntryKind
-from scanmend.record.notes import ApprovalNote, ModelNote, Note, RecordNote, StartNote, TermsNote, read_note, write_note
+from scanmend.record.notes import (
+    ApprovalNote,
+    ModelNote,
+    Note,
+    ProblemNote,
+    RecordNote,
+    StartNote,
+    TermsNote,
+    read_note,
+    write_note,
+)
 from scanmend.record.opening import create_journal, reopen_for_append
 from scanmend.record.reader import JournalReader, Place
 from scanmend.record.receipt import write_receipt
@@ -33,6 +43,7 @@ __all__ = [
     "ModelNote",
     "Note",
     "Place",
+    "ProblemNote",
     "RecordNote",
     "Scan",
     "ScanReport",

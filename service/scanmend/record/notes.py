@@ -54,7 +54,25 @@ class RecordNote(msgspec.Struct, frozen=True, kw_only=True, tag="record", tag_fi
     by: str
 
 
-Note = ModelNote | StartNote | ApprovalNote | TermsNote | RecordNote
+class ProblemNote(msgspec.Struct, frozen=True, kw_only=True, tag="problem", tag_field="note"):
+    """The client reported a kind of problem: for the first time, twice as often as the last note says, or its end."""
+
+    code: str
+    """The client's own word for it."""
+    text: str
+    mend: str = ""
+    level: Literal["warning", "error"] = "warning"
+    count: int = 1
+    """How often it had come."""
+    points: int = 0
+    """Points that it had cost."""
+    since_unix_ns: int = 0
+    stands: bool = False
+    """Whether it holds until a note says that it is cleared, or has happened."""
+    cleared: bool = False
+
+
+Note = ModelNote | StartNote | ApprovalNote | TermsNote | RecordNote | ProblemNote
 
 _decoder = msgspec.json.Decoder(Note)
 

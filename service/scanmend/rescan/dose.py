@@ -40,19 +40,19 @@ class DoseLedger:
         self._everywhere_ns = 0
         self._dwell_ns: npt.NDArray[np.float64] | None = None
 
-    def add(self, plan: ScanPlan, first: int, last: int) -> None:
-        """Enter points `first` to `last - 1` of a plan as scanned."""
+    def add(self, plan: ScanPlan, first: int, last: int, times: int = 1) -> None:
+        """Enter points `first` to `last - 1` of a plan as scanned so many times."""
         whole = (first, last) == (0, self.field.pixels)
         if plan.dwell_list is None:
-            self.total_dwell_ns += plan.dwell_ns * (last - first)
+            self.total_dwell_ns += plan.dwell_ns * (last - first) * times
             if whole and plan.is_full_raster:  # live views: one number instead of a picture a frame
-                self._everywhere_ns += plan.dwell_ns
+                self._everywhere_ns += plan.dwell_ns * times
                 return
-            dwell: float | npt.NDArray[np.float64] = float(plan.dwell_ns)
+            dwell: float | npt.NDArray[np.float64] = float(plan.dwell_ns * times)
         else:
             given = plan.dwells_ns[first:last]
-            self.total_dwell_ns += int(given.sum(dtype=np.uint64))
-            dwell = given.astype(np.float64)
+            self.total_dwell_ns += int(given.sum(dtype=np.uint64)) * times
+            dwell = given.astype(np.float64) * times
         if self._dwell_ns is None:
             self._dwell_ns = np.zeros(self.field.pixels)
         if plan.is_full_raster:

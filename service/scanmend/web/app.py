@@ -20,6 +20,7 @@ from scanmend.web import (
     routes_advice,
     routes_api,
     routes_commands,
+    routes_downloads,
     routes_health,
     routes_live,
     routes_recordings,
@@ -37,6 +38,7 @@ from scanmend.web.guard import Guard, Names
 from scanmend.web.history import History
 from scanmend.web.keeper_watch import KeeperWatch
 from scanmend.web.library import Library
+from scanmend.web.made_files import Tickets
 from scanmend.web.repeats import Repeats
 from scanmend.web.replays import Replays
 from scanmend.web.routes_page import load_page, page_router
@@ -93,6 +95,7 @@ def build_app(settings: Settings, *, run_dir: Path, access: Access, port: int) -
         library=library,
         thumbnails=Thumbnails(library, for_thumbnails),
         exports=Exports(settings.data_dir, counters),
+        tickets=Tickets(),
         replays=Replays(settings.data_dir, counters),
         snapshots=Snapshots(settings.data_dir, for_snapshots, settings.free_bytes),
     )
@@ -108,6 +111,7 @@ def build_app(settings: Settings, *, run_dir: Path, access: Access, port: int) -
         finally:
             web.adviser.close()
             web.exports.close()
+            web.tickets.close()
             for desk in (for_snapshots, for_thumbnails):
                 await desk.close()
             await web.replays.close()
@@ -139,6 +143,8 @@ def build_app(settings: Settings, *, run_dir: Path, access: Access, port: int) -
         routes_snapshots.acting,
         routes_recordings.router,
         routes_recordings.acting,
+        routes_downloads.router,
+        routes_downloads.fetching,
         routes_advice.router,
         routes_api.metrics_router,
         routes_live.router,

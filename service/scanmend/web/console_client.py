@@ -144,6 +144,17 @@ class _Line:
         self._socket.close(0)
 
 
+def _fetch(path: Path) -> bytes:
+    """What was left in a file for this process; empty where it is gone."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        log.warning("a picture cannot be read: %s", error)
+        return b""
+    finally:
+        path.unlink(missing_ok=True)
+
+
 class ConsoleClient:
     """Talks to acquire; used from one event loop.
 
@@ -202,19 +213,25 @@ class ConsoleClient:
         await changed.wait()
         return self._snapshot
 
-    async def picture(self, session: str, newer_than: int) -> Picture | Refused:
+    async def picture(self, session: str, newer_than: int, channel: str = "") -> Picture | Refused:
         """The newest picture of a session, as soon as there is a newer one.
+
+        Args:
+            session: Its name.
+            newer_than: The number of the last one; 0 for any.
+            channel: Which channel; empty for the one that is restored.
 
         Raises:
             NotConnected: acquire is away.
         """
         if self._pictures is None:
             raise NotConnected("The console is closed.", mend=RESTART_MEND)
-        message = AskPicture(ask=next(self._asks), session=session, newer_than=newer_than)
+        message = AskPicture(ask=next(self._asks), session=session, newer_than=newer_than, channel=channel)
         parts = await self._pictures.ask(message, PICTURE_S)
         answer = decode_from_acquire(parts[0])
         if isinstance(answer, PictureInfo) and len(parts) == 4:
-            return Picture(answer, parts[1], parts[2], parts[3])
+            raw = await asyncio.to_thread(_fetch, Path(answer.raw_path)) if answer.raw_path else parts[1]
+            return Picture(answer, raw, parts[2], parts[3])
         if isinstance(answer, Refused):
             return answer
         raise NotConnected("acquire answered a question for a picture with something else.", mend=RESTART_MEND)

@@ -9,19 +9,20 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 from fastapi import Request
 from starlette.responses import StreamingResponse
 
 from scanmend.metrics import WebCounters
 from scanmend.web.aside import Aside, Finished
+from scanmend.web.made_files import MadeFile
 from scanmend.web.problems import ApiError
-from scanmend.web.schemas_recordings import ExportKind
+from scanmend.web.schemas_recordings import ExportKind, ExportPicture
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,6 @@ COMMAND = (sys.executable, "-m", "scanmend.cli", "export")
 TIMEOUT_S = 3600.0
 PREFIX = ".download-"
 """Folders in the data folder in which downloads are made; those that a killed service left are removed."""
-CHUNK_BYTES = 1 << 20
 
 KINDS: dict[ExportKind, tuple[str, str]] = {
     "nexus": (".nxs", "application/x-hdf5"),
@@ -51,7 +51,7 @@ class ExportWish:
 
     name: str
     kind: ExportKind
-    picture: Literal["data", "restored", "sigma"] | None
+    picture: ExportPicture | None
     """None for what such a file shows by itself."""
     model: str | None
 
@@ -95,8 +95,8 @@ class Exports:
             timeout_s=timeout_s,
         )
 
-    async def download(self, wish: ExportWish, request: Request) -> StreamingResponse:
-        """Make the file, then stream it; another one is refused until this one has been taken.
+    async def make(self, wish: ExportWish, request: Request) -> MadeFile:
+        """Make the file; another one is refused meanwhile.
 
         Raises:
             ApiError: 429 while another one is made or taken; 422 where this recording gives no such file; 503 where it
@@ -104,31 +104,23 @@ class Exports:
         """
         self._aside.take()
         try:
-            folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=PREFIX, dir=self._data_dir))
-            try:
-                file, size = await self._make(wish, folder, request)
-            finally:
-                # The file is open: what is removed here goes with its last byte, also when this process is killed.
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-        except OSError as error:
+            return await self._made(wish, request)
+        finally:
             self._aside.release()
-            raise ApiError(
-                503,
-                "no_room",
-                f"The file cannot be made: {error.strerror}.",
-                mend="Look at the disk of the data folder.",
-            ) from error
+
+    async def download(self, wish: ExportWish, request: Request) -> StreamingResponse:
+        """Make the file, then stream it; another one is refused until this one has been taken.
+
+        Raises:
+            ApiError: As of `make`.
+        """
+        self._aside.take()
+        try:
+            made = await self._made(wish, request)
         except BaseException:
             self._aside.release()
             raise
-        self._counters.exports_made += 1
-        suffix, media_type = KINDS[wish.kind]
-        shown = "" if wish.picture is None else f".{wish.picture}"
-        headers = {
-            "content-disposition": f'attachment; filename="{wish.name}{shown}{suffix}"',
-            "content-length": str(size),
-        }
-        return StreamingResponse(self._pieces(file), media_type=media_type, headers=headers)
+        return made.response(self._aside.release)
 
     def close(self) -> None:
         """Let nothing run on."""
@@ -140,7 +132,27 @@ class Exports:
             if left.is_dir() and not left.is_symlink():
                 shutil.rmtree(left, ignore_errors=True)
 
-    async def _make(self, wish: ExportWish, folder: Path, request: Request) -> tuple[BinaryIO, int]:
+    async def _made(self, wish: ExportWish, request: Request) -> MadeFile:
+        try:
+            folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=PREFIX, dir=self._data_dir))
+            try:
+                file = await self._export(wish, folder, request)
+            finally:
+                # The file is open: what is removed here goes with its last byte, also when this process is killed.
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        except OSError as error:
+            raise ApiError(
+                503,
+                "no_room",
+                f"The file cannot be made: {error.strerror}.",
+                mend="Look at the disk of the data folder.",
+            ) from error
+        self._counters.exports_made += 1
+        suffix, media_type = KINDS[wish.kind]
+        shown = "" if wish.picture is None else f".{wish.picture}"
+        return MadeFile(file, os.fstat(file.fileno()).st_size, f"{wish.name}{shown}{suffix}", media_type)
+
+    async def _export(self, wish: ExportWish, folder: Path, request: Request) -> BinaryIO:
         target = folder / f"{wish.name}{KINDS[wish.kind][0]}"
         words = [wish.name, f"--to={wish.kind}", f"--out={target}", f"--data-dir={self._data_dir}", "--threads=1"]
         if wish.picture is not None:
@@ -150,16 +162,7 @@ class Exports:
         done = await self._aside.run([*self._command, *words, "--json", "--child"], request)
         if done.code != 0:
             raise _problem(done)
-        file = await asyncio.to_thread(target.open, "rb")
-        return file, os.fstat(file.fileno()).st_size
-
-    async def _pieces(self, file: BinaryIO) -> AsyncIterator[bytes]:
-        try:
-            while piece := await asyncio.to_thread(file.read, CHUNK_BYTES):
-                yield piece
-        finally:
-            file.close()
-            self._aside.release()
+        return await asyncio.to_thread(target.open, "rb")
 
 
 def _problem(done: Finished) -> ApiError:

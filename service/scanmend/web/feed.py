@@ -27,11 +27,17 @@ _RETRY_S = 0.25
 
 
 class PictureFeed:
-    """The newest picture of one session."""
+    """The newest picture of one session, of one of its channels.
 
-    def __init__(self, console: ConsoleClient, session: str) -> None:
+    Args:
+        console: Asks acquire.
+        session: Its name.
+        channel: Which channel; empty for the one that is restored.
+    """
+
+    def __init__(self, console: ConsoleClient, session: str, channel: str = "") -> None:
         self._console = console
-        self._session = session
+        self._session, self._channel = session, channel
         self._life: tuple[int, ...] = ()
         self._newest: LivePicture | None = None
         self._arrival = asyncio.Event()
@@ -71,7 +77,7 @@ class PictureFeed:
             await self._wanted.wait()
             started = time.monotonic()
             try:
-                answer = await self._console.picture(self._session, self._newer_than())
+                answer = await self._console.picture(self._session, self._newer_than(), self._channel)
             except NotConnected:
                 await asyncio.sleep(_RETRY_S)
                 continue
@@ -114,19 +120,20 @@ class Feeds:
 
     def __init__(self, console: ConsoleClient) -> None:
         self._console = console
-        self._feeds: dict[str, tuple[PictureFeed, int]] = {}
+        self._feeds: dict[tuple[str, str], tuple[PictureFeed, int]] = {}
 
     @contextlib.asynccontextmanager
-    async def watch(self, session: str) -> AsyncIterator[PictureFeed]:
-        """The feed of a session, made for the first watcher and closed after the last."""
-        feed, watchers = self._feeds.get(session) or (PictureFeed(self._console, session), 0)
-        self._feeds[session] = (feed, watchers + 1)
+    async def watch(self, session: str, channel: str = "") -> AsyncIterator[PictureFeed]:
+        """The feed of a session's channel, made for the first watcher and closed after the last."""
+        key = session, channel
+        feed, watchers = self._feeds.get(key) or (PictureFeed(self._console, session, channel), 0)
+        self._feeds[key] = (feed, watchers + 1)
         try:
             yield feed
         finally:
-            feed, watchers = self._feeds[session]
+            feed, watchers = self._feeds[key]
             if watchers > 1:
-                self._feeds[session] = (feed, watchers - 1)
+                self._feeds[key] = (feed, watchers - 1)
             else:
-                del self._feeds[session]
+                del self._feeds[key]
                 await feed.close()

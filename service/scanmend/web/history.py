@@ -105,4 +105,6 @@ class History:
 
 def _counts(account: Receipt) -> tuple[int, int, int]:
     answered = account.restored_out + sum(account.passed_through.values())
-    return account.received, answered, sum(account.dropped.values()) + account.dropped_by_client
+    # An answer that nobody wanted is none that is missed.
+    dropped = sum(account.dropped.values()) - account.dropped.get("returns_none", 0)
+    return account.received, answered, dropped + account.dropped_by_client

@@ -15,6 +15,7 @@ from scanmend.web.state import Reader
 ABOUT = """\
 What the service is doing and has recorded, and an operator's word to a microscope. Everything but `/healthz` and
 `/readyz` needs `Authorization: Bearer TOKEN`: the token of the role `read` to look, that of the role `operate` to act.
+A file that was made for a download is fetched with its ticket in the token's place.
 Errors are `application/problem+json` with a `mend`. Pictures come over the WebSocket `/api/v1/live`, which docs/api.md
 specifies."""
 

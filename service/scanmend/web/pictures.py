@@ -169,6 +169,7 @@ def _message(info: PictureInfo, planes: Sequence[Plane]) -> bytes:
         offset += len(plane.data) + _padded(len(plane.data))
     header = {
         "session": info.session,
+        "channel": info.channel,
         "number": info.number,
         "seq": info.seq,
         "shape": list(info.shape),
@@ -182,6 +183,7 @@ def _message(info: PictureInfo, planes: Sequence[Plane]) -> bytes:
         "caution": info.caution,
         "dose_e_per_nm2": _number(info.dose_e_per_nm2),
         "frames_included": info.frames_included,
+        "reference_dwell_ns": _number(info.reference_dwell_ns),
         "latency_ms": _number(info.latency_ms),
         "acquired_unix_s": info.acquired_unix_ns / 1e9,
         "planes": entries,

@@ -4,7 +4,7 @@
     server  ──{"type": "welcome", "role": …}──▶
     server  ──{"type": "status", "patch": …}──▶   five times a second; the first patch is the whole
     browser ──{"ready": true}──▶         "I can take another": one picture follows, as soon as there is a newer one
-    browser ──{"session": NAME, "planes": ["raw", "estimate"]}──▶   watch something else
+    browser ──{"session": NAME, "channel": NAME, "planes": ["raw", "estimate"]}──▶   watch something else
 
 A browser that is slow gets fewer pictures, and never an old one. When its token dies, the socket is closed.
 """
@@ -45,6 +45,8 @@ class Wish(msgspec.Struct, frozen=True):
     ready: bool = False
     session: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     """Empty: no pictures."""
+    channel: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    """Empty: the one that is restored."""
     planes: Annotated[list[PlaneName], msgspec.Meta(max_length=len(PLANES))] | None = None
     """`dose` and `proposal` are made only for who asks for them."""
 
@@ -84,11 +86,11 @@ class _Browser:
         self._socket = socket
         self._admitted = admitted
         self._web = web
-        self._session = ""
+        self._session = self._channel = ""
         self._planes: tuple[PlaneName, ...] = PICTURES
         self._ready = asyncio.Event()
         self._turned = asyncio.Event()
-        """Set when another session was chosen."""
+        """Set when another session, or another of its channels, was chosen."""
         self._rewished = asyncio.Event()
         """Set when other planes were asked for."""
 
@@ -142,6 +144,9 @@ class _Browser:
             before, self._planes = self._planes, tuple(name for name in PLANES if name in wish.planes)
             if self._planes != before:
                 self._rewished.set()
+        if wish.channel is not None and wish.channel != self._channel:
+            self._channel = wish.channel
+            self._turned.set()
         if wish.session is not None:
             self.choose(wish.session)
         if wish.ready:
@@ -163,7 +168,7 @@ class _Browser:
             if not self._session:
                 await self._turned.wait()
                 continue
-            async with self._web.feeds.watch(self._session) as feed:
+            async with self._web.feeds.watch(self._session, self._channel) as feed:
                 await self._show_session(feed)
 
     async def _show_session(self, feed: PictureFeed) -> None:

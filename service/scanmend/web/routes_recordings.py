@@ -1,9 +1,9 @@
-"""Recorded sessions: found, looked at, described, downloaded, replayed."""
+"""Recorded sessions: found, looked at, described, replayed; routes_downloads.py has their files."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
@@ -12,11 +12,9 @@ from scanmend.errors import DamagedRecording, InvalidInput, NotConnected, Record
 from scanmend.sessions import Query as Wanted
 from scanmend.sessions import SessionSummary, add_note, change_tags
 from scanmend.web.console_client import RESTART_MEND
-from scanmend.web.exports import MAY_SHOW_RESTORED, MEDIA_TYPES, ExportWish
 from scanmend.web.library import Asked, read_cursor
 from scanmend.web.problems import ApiError, responses
 from scanmend.web.schemas_recordings import (
-    ExportKind,
     RecordingChange,
     RecordingDetail,
     RecordingList,
@@ -40,7 +38,6 @@ Name = Annotated[
 ]
 Seconds = Annotated[float | None, Query(ge=0, le=4e9, allow_inf_nan=False)]
 Dose = Annotated[float | None, Query(ge=0, allow_inf_nan=False, description="Of the mean dose, in e/nm².")]
-ModelName = Annotated[str | None, Query(max_length=32, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
 
 @router.get(
@@ -113,42 +110,13 @@ async def get_recording(request: Request, web: Web, name: Name) -> Response:
 )
 async def get_thumbnail(request: Request, web: Web, name: Name) -> Response:
     """Of what was measured last, at most 192 pixels wide and high; nothing in it was made by a model."""
-    return tagged(request, await web.thumbnails.get(await _find(web, name)), "image/png")
-
-
-@router.get(
-    "/{name}/export",
-    summary="Download it",
-    response_class=Response,
-    responses={200: {"content": {media: {} for media in MEDIA_TYPES}}, **responses(404, 429, 500)},
-)
-async def export_recording(
-    request: Request,
-    web: Web,
-    name: Name,
-    to: Annotated[ExportKind, Query(description="Kind of file; docs/files.md has them.")] = "nexus",
-    picture: Annotated[
-        Literal["data", "restored", "sigma"] | None,
-        Query(
-            description="For tiff, png and movie: what they show; a movie shows what the model makes by itself, the "
-            "others what was measured."
-        ),
-    ] = None,
-    model: Annotated[ModelName, Query(description="Restores; `none` leaves restored pictures out.")] = None,
-) -> Response:
-    """The file is made first, which takes a while, and sent then. One at a time; it ends when its client leaves."""
-    await _find(web, name)
-    if picture is not None and to not in MAY_SHOW_RESTORED:
-        raise ApiError(
-            422, "impossible", f"A file of the kind {to} does not show one picture.", mend="Ask for tiff, png or movie."
-        )
-    return await web.exports.download(ExportWish(name, to, picture, model), request)
+    return tagged(request, await web.thumbnails.get(await find_recording(web, name)), "image/png")
 
 
 @router.get("/{name}/replay", summary="How its replay goes", responses=responses(404))
 async def get_replay(web: Web, name: Name) -> ReplayView:
     """The last one since the service started."""
-    await _find(web, name)
+    await find_recording(web, name)
     return _replay(web.replays.of(name), name)
 
 
@@ -190,7 +158,7 @@ async def change_recording(request: Request, web: Web, name: Name, change: Recor
 )
 async def start_replay(request: Request, web: Web, name: Name, wish: ReplayWish | None = None) -> ReplayView:
     """Its frames come as from a microscope, in a session of their own. Sent twice, it does what it does once."""
-    await _find(web, name)
+    await find_recording(web, name)
     snapshot = web.console.snapshot
     if snapshot.status is None or not snapshot.reachable:
         raise NotConnected("The acquire process does not answer.", mend=RESTART_MEND)
@@ -204,13 +172,18 @@ async def start_replay(request: Request, web: Web, name: Name, wish: ReplayWish 
 @acting.delete("/{name}/replay", summary="End its replay", responses=responses(404))
 async def stop_replay(request: Request, web: Web, name: Name) -> ReplayView:
     """Its session is aborted; what was recorded of it stays. Where none runs, nothing is done."""
-    await _find(web, name)
+    await find_recording(web, name)
     view = _replay(await web.replays.stop(name), name)
     await note(web, who(request, ""), "replay_stop", name)
     return view
 
 
-async def _find(web: WebState, name: str) -> SessionSummary:
+async def find_recording(web: WebState, name: str) -> SessionSummary:
+    """A recorded session by its name.
+
+    Raises:
+        ApiError: 404, there is none; 503, the folder cannot be read.
+    """
     try:
         return await web.library.find(name)
     except InvalidInput as error:
@@ -220,7 +193,7 @@ async def _find(web: WebState, name: str) -> SessionSummary:
 
 
 async def _detail(web: WebState, name: str) -> RecordingDetail:
-    session = await _find(web, name)
+    session = await find_recording(web, name)
     try:
         return await asyncio.to_thread(detail, web.library.data_dir, session, web.replays.of(name))
     except InvalidInput as error:

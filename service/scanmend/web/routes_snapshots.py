@@ -36,7 +36,7 @@ async def take_snapshot(
 ) -> SnapshotView:
     """What was measured, and what a model made of it, marked as such, with session, model, dose and times."""
     status, session = acquire_status(web), session_view(web, name)
-    picture = await _newest(web, name)
+    picture = await _newest(web, name, "" if wish is None else wish.channel)
     model = next((m for m in status.engine.models if m.sha256 == picture.info.sha256), None)
     by = who(request, "" if wish is None else wish.by)
     taken = await web.snapshots.take(picture, session, model, by)
@@ -103,15 +103,19 @@ async def get_snapshot_file(
     return answer
 
 
-async def _newest(web: WebState, name: str) -> Picture:
+async def _newest(web: WebState, name: str, channel: str) -> Picture:
     """The newest picture; where nobody has looked yet none was kept, and the next one is waited for."""
     until_s = time.monotonic() + PATIENCE_S
     while True:
-        answer = await web.console.picture(name, 0)
+        answer = await web.console.picture(name, 0, channel)
         if not isinstance(answer, Refused):
             return answer
         if answer.code == "no_session":
             raise ApiError(404, "no_session", answer.reason, mend=answer.mend or "It has just gone.")
+        if answer.code == "no_channel":
+            raise ApiError(
+                404, "no_channel", answer.reason, mend=f"GET /api/v1/sessions/{name} has the channels of the session."
+            )
         if answer.code != "nothing_new" or time.monotonic() > until_s:
             raise ApiError(
                 409,

@@ -57,6 +57,10 @@ class ProblemItem(_View):
     since_unix_s: float
     session: str = Member(description="The session it concerns; empty where it concerns the service.")
     count: int
+    reported_by: Literal["service", "microscope"] = Member(
+        description="Whose word it is: the service's own, or the microscope's software's, which is passed on."
+    )
+    client: str = Member(description="What that software calls itself, where the problem concerns no session.")
 
 
 class FieldView(_View):
@@ -78,6 +82,7 @@ class ChannelView(_View):
     units_per_electron: float | None
     offset_units: float = Member(description="Value that the detector gives without any electron.")
     saturation_units: float | None
+    reference_dwell_ns: int = Member(description="Of an analogue detector: the dwell that its gain refers to.")
 
 
 class AccountView(_View):
@@ -104,6 +109,9 @@ class AccountView(_View):
         description="What became of proposals that needed an operator: accepted, declined, expired, superseded."
     )
     executed: dict[str, int]
+    problems: dict[str, int] = Member(
+        description="How often each kind of problem came that the microscope's software reported."
+    )
     enough: str = Member(
         description="Why the last pass was followed by no proposal: target, passes, budget, gain, limits, incomplete, "
         "fading, failed, declined, unanswered; empty where that was not said."

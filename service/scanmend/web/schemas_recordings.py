@@ -11,6 +11,7 @@ from scanmend.sessions.about import MAX_TEXT
 from scanmend.sessions.summary import SessionState
 
 ExportKind = Literal["nexus", "tiff", "npz", "png", "csv", "zarr", "movie"]
+ExportPicture = Literal["data", "restored", "sigma"]
 By = Member("", max_length=64, description="For the log.", examples=["Ada, night shift"])
 
 
@@ -114,6 +115,30 @@ class RecordingChange(_Wish):
         None, max_length=MAX_TEXT, description="A note to be added.", examples=["drifted to the left after pass 3"]
     )
     by: str = By
+
+
+class DownloadWish(_Wish):
+    """What file is to be made of a recording."""
+
+    to: ExportKind = Member("nexus", description="Kind of file; docs/files.md has them.")
+    picture: ExportPicture | None = Member(
+        None, description="For tiff, png and movie: what they show; null for what such a file shows by itself."
+    )
+    model: str | None = Member(
+        None,
+        max_length=32,
+        pattern=r"^[a-z0-9][a-z0-9_-]*$",
+        description="Restores; `none` leaves restored pictures out.",
+    )
+
+
+class DownloadView(_View):
+    """A file that waits for whoever has its address."""
+
+    address: str = Member(description="Where it is fetched, once, without a token.")
+    file: str = Member(description="Under which name it is saved.", examples=["grid-3_hole-7.nxs"])
+    bytes: int
+    good_for_s: float = Member(description="How long the address is good.")
 
 
 class ReplayWish(_Wish):

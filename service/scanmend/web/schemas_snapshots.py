@@ -11,10 +11,11 @@ class _View(BaseModel):
 
 
 class SnapshotWish(BaseModel):
-    """Who takes it."""
+    """Who takes it, and of which channel."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     by: str = Member("", max_length=64, description="For the file.", examples=["Ada, night shift"])
+    channel: str = Member("", max_length=64, description="Of this channel; empty for the one that is restored.")
 
 
 class SnapshotView(_View):

@@ -177,7 +177,7 @@ def _plain(value: msgspec.Struct) -> dict[str, Any]:
     return {
         key: None if isinstance(item, float) and not math.isfinite(item) else item
         for key, item in found.items()
-        if key not in ("ask", "type", "card")
+        if key not in ("ask", "type", "card", "raw_path")
     }
 
 

@@ -20,6 +20,7 @@ from scanmend.web.feed import Feeds
 from scanmend.web.history import History
 from scanmend.web.keeper_watch import KeeperWatch
 from scanmend.web.library import Library
+from scanmend.web.made_files import Tickets
 from scanmend.web.problems import ApiError
 from scanmend.web.repeats import Repeats
 from scanmend.web.replays import Replays
@@ -56,6 +57,7 @@ class WebState:
     library: Library
     thumbnails: Thumbnails
     exports: Exports
+    tickets: Tickets
     replays: Replays
     snapshots: Snapshots
 

@@ -142,10 +142,11 @@ class Views:
             )
             for r in reasons
         ]
-        known: dict[tuple[str, str], ProblemInfo] = {}
+        known: dict[tuple[str, str, str, str], ProblemInfo] = {}
         for problem in found:  # acquire's own word goes before the table's
-            known.setdefault((problem.code, problem.session), problem)
-        return sorted(known.values(), key=lambda p: (p.level != "error", p.since_unix_ns))
+            known.setdefault((problem.reported_by, problem.client, problem.code, problem.session), problem)
+        # Whatever a client reports, the service's own problems of the same level stand above it.
+        return sorted(known.values(), key=lambda p: (p.level != "error", p.reported_by != "service", p.since_unix_ns))
 
 
 def _reason(reason: NotReady) -> Reason:
@@ -161,6 +162,8 @@ def _problem(problem: ProblemInfo) -> ProblemItem:
         since_unix_s=problem.since_unix_ns / 1e9,
         session=problem.session,
         count=problem.count,
+        reported_by=problem.reported_by,
+        client=problem.client,
     )
 
 
@@ -197,6 +200,7 @@ def _session(info: SessionInfo, commanded: Commanded | None) -> SessionView:
                 units_per_electron=c.units_per_electron,
                 offset_units=c.offset_units,
                 saturation_units=c.saturation_units,
+                reference_dwell_ns=c.reference_dwell_ns,
             )
             for c in hello.channels
         ],
@@ -249,6 +253,7 @@ def _account(account: Receipt) -> AccountView:
         proposals=account.proposals,
         approvals=account.approvals,
         executed=account.executed,
+        problems=account.problems,
         enough=account.enough,
         recording=account.recording,
         recorded_from=account.recorded_from,

@@ -1,4 +1,4 @@
-"""The control messages of a client: HELLO, PLAN, EXECUTED, END."""
+"""The control messages of a client: HELLO, PLAN, EXECUTED, PROBLEM, END."""
 
 from __future__ import annotations
 
@@ -10,7 +10,19 @@ from scanmend.field import Capabilities, Channel, Field
 from scanmend.plan import ScanPlan
 from scanmend.target import Target
 from scanmend.wire.header import VERSION
-from scanmend.wire.words import U32, U63, Decider, Delivery, ExecutedStatus, Mode, Returns
+from scanmend.wire.words import (
+    MAX_PROBLEM_TEXT,
+    MOST_COUNTED,
+    PROBLEM_CODE,
+    U32,
+    U63,
+    Decider,
+    Delivery,
+    ExecutedStatus,
+    Mode,
+    ProblemLevel,
+    Returns,
+)
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="HELLO", tag_field="type", omit_defaults=True):
@@ -77,6 +89,35 @@ class Executed(msgspec.Struct, frozen=True, kw_only=True, tag="EXECUTED", tag_fi
     reason: str = ""
 
 
+class Problem(msgspec.Struct, frozen=True, kw_only=True, tag="PROBLEM", tag_field="type", omit_defaults=True):
+    """All that the client has to say of one kind of problem; the newest counts, so that one that is lost does no harm.
+
+    Sent only to a service whose WELCOME names the feature; one that concerns no session may be sent to any.
+    """
+
+    session_id: U63
+    """0 where it concerns no session: an instrument that is not there."""
+    code: Annotated[str, msgspec.Meta(pattern=PROBLEM_CODE)]
+    """The kind of problem, the client's own word."""
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_PROBLEM_TEXT)]
+    """What is wrong, in one sentence."""
+    mend: Annotated[str, msgspec.Meta(max_length=MAX_PROBLEM_TEXT)] = ""
+    """What to do about it, in one sentence."""
+    level: ProblemLevel = ProblemLevel.WARNING
+    count: Annotated[int, msgspec.Meta(ge=1, le=MOST_COUNTED)] = 1
+    """How often it has come in this session."""
+    points: Annotated[int, msgspec.Meta(ge=0, le=MOST_COUNTED)] = 0
+    """Points that it cost, over all of them."""
+    since_unix_ns: U63 = 0
+    """When it came first; 0 where the client does not say."""
+    stands: bool = False
+    """Whether it holds until it is cleared (an instrument that cannot be reached), or has happened (a gap)."""
+    cleared: bool = False
+    """Whether it is over."""
+    client: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    """Of one without a session: what the client is, for people."""
+
+
 class End(msgspec.Struct, frozen=True, kw_only=True, tag="END", tag_field="type", omit_defaults=True):
     """The client has no more frames."""
 
@@ -84,7 +125,9 @@ class End(msgspec.Struct, frozen=True, kw_only=True, tag="END", tag_field="type"
     count: U63
     """Number of sequence numbers used: frames have 0 to `count - 1`."""
     dropped: U63 = 0
-    """Frames that the client discarded itself, the sum of all `dropped_before`."""
+    """Frames that the client discarded itself: the sum of all `dropped_before`, and `dropped_after`."""
+    dropped_after: U63 = 0
+    """Of these, the ones after the last frame, which no frame could tell."""
     checksum: Annotated[int, msgspec.Meta(ge=0)] = 0
     """XXH3-64 of all payload checksums, little-endian u64 in the order of their sequence numbers."""
     reason: str = "finished"

@@ -13,9 +13,12 @@ from typing import Any
 import msgspec
 
 from scanmend.errors import InvalidInput, MalformedMessage, OversizeMessage, ScanmendError
-from scanmend.wire.client_messages import End, Executed, Hello, Plan
+from scanmend.wire.client_messages import End, Executed, Hello, Plan, Problem
 from scanmend.wire.service_messages import Ack, Command, Enough, Nack, Proposal, Receipt, Refuse, Welcome
 from scanmend.wire.words import (
+    MAX_PROBLEM_TEXT,
+    MOST_COUNTED,
+    PROBLEM_CODE,
     RETRIABLE,
     SESSION_NAME,
     U32,
@@ -26,8 +29,10 @@ from scanmend.wire.words import (
     Delivery,
     EnoughCode,
     ExecutedStatus,
+    Feature,
     Mode,
     NackCode,
+    ProblemLevel,
     RefuseCode,
     Returns,
     check_session_name,
@@ -36,6 +41,9 @@ from scanmend.wire.words import (
 __all__ = [
     "MAX_CONTROL_BYTES",
     "MAX_PLAN_BYTES",
+    "MAX_PROBLEM_TEXT",
+    "MOST_COUNTED",
+    "PROBLEM_CODE",
     "RETRIABLE",
     "SESSION_NAME",
     "U32",
@@ -52,11 +60,14 @@ __all__ = [
     "EnoughCode",
     "Executed",
     "ExecutedStatus",
+    "Feature",
     "Hello",
     "Mode",
     "Nack",
     "NackCode",
     "Plan",
+    "Problem",
+    "ProblemLevel",
     "Proposal",
     "Receipt",
     "Refuse",
@@ -77,7 +88,7 @@ MAX_CONTROL_BYTES = 16 * 1024
 MAX_PLAN_BYTES = 64 * 1024 * 1024
 """Largest message that carries a plan."""
 
-ClientMessage = Hello | Plan | Executed | End
+ClientMessage = Hello | Plan | Executed | Problem | End
 ServiceMessage = Welcome | Refuse | Ack | Nack | Proposal | Enough | Command | Receipt
 
 _encoder = msgspec.msgpack.Encoder()

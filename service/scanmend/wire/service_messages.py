@@ -38,6 +38,8 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="WELCOME", tag_fiel
     recording: bool
     awaits: str = ""
     """What an operator must do before the session goes on, one of `Awaits`."""
+    features: list[str] = []
+    """What this service knows beyond the first edition of the version, each a `Feature`."""
 
 
 class Refuse(msgspec.Struct, frozen=True, kw_only=True, tag="REFUSE", tag_field="type"):
@@ -172,6 +174,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, tag="RECEIPT", tag_fiel
     """Of these, what became of those that needed an operator's approval, by `Approval`."""
     executed: dict[str, int]
     """By `ExecutedStatus`."""
+    problems: dict[str, U63] = {}
+    """How often each kind of problem came that the client reported, by its code."""
     enough: str = ""
     """Why the last pass was followed by no proposal, an `EnoughCode`; empty where that was not said."""
     dose_e_per_nm2: float | None

@@ -13,6 +13,15 @@ from scanmend.errors import InvalidInput
 SESSION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
 """What a session may be called; the name is also a folder's, so `..` is refused too."""
 
+PROBLEM_CODE = r"^[a-z][a-z0-9_]{0,31}\Z"
+"""What a client may call a kind of problem: it is counted under this word."""
+
+MAX_PROBLEM_TEXT = 600
+"""Most characters of a problem's sentence, and of its mend."""
+
+MOST_COUNTED = 1 << 48
+"""Most problems of a kind, or points of it, that a client may count."""
+
 U32 = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
 U63 = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -119,6 +128,22 @@ class NackCode(StrEnum):
 
 RETRIABLE = frozenset({NackCode.NO_SESSION, NackCode.CHECKSUM, NackCode.UNKNOWN_PLAN, NackCode.CREDIT})
 """After these the client sends the frame again; after others it must not."""
+
+
+class Feature(StrEnum):
+    """What a service knows beyond the first edition of this version, named in WELCOME."""
+
+    PROBLEMS = "problems"
+    """It takes PROBLEM."""
+
+
+class ProblemLevel(StrEnum):
+    """How bad a problem is that a client reports."""
+
+    WARNING = "warning"
+    """The scan goes on; something of it may be missing."""
+    ERROR = "error"
+    """Somebody must do something."""
 
 
 class EnoughCode(StrEnum):

@@ -11,7 +11,7 @@ BEST, QUICK, PLAIN = Option("quality", 0.01, 1.0), Option("live", 0.01, 1.0), Op
 def choice(best_ms=190.0, quick_ms=57.0, plain_ms=20.0):
     made = Choice([BEST, QUICK, PLAIN])
     for option, ms in ((BEST, best_ms), (QUICK, quick_ms), (PLAIN, plain_ms)):
-        made.learn(option.name, FRAME, ms)
+        made.begin(option.name, FRAME, ms)
     return made
 
 
@@ -53,3 +53,30 @@ def test_a_model_that_turns_out_slow_is_given_up():
     for _ in range(40):
         made.learn("quality", FRAME, 400)
     assert made.choose(FRAME, 1.0, 262, "quality") == "live"
+
+
+def test_a_model_that_was_given_up_on_a_busy_machine_is_taken_up_again():
+    made = choice(best_ms=100)
+    for _ in range(40):
+        made.learn("quality", FRAME, 400)
+    present = made.choose(FRAME, 1.0, 262, "quality")
+    for _ in range(300):  # as busy as before: no use in trying
+        made.learn(present, FRAME, 4 * 57)
+        present = made.choose(FRAME, 1.0, 262, present)
+        assert present == "live"
+    frames = 0
+    while made.choose(FRAME, 1.0, 262, present) == present:  # it is idle again
+        made.learn(present, FRAME, 57)
+        frames += 1
+    assert made.choose(FRAME, 1.0, 262, present) == "quality" and 5 < frames < 250
+
+
+def test_a_model_that_is_slow_by_itself_is_not_tried_for_ever():
+    made, present, chosen = choice(best_ms=100), "", []
+    for _ in range(4000):
+        present = made.choose(FRAME, 1.0, 262, present)
+        made.learn(present, FRAME, 400 if present == "quality" else 57)
+        chosen.append(present)
+    assert chosen[0] == "quality"
+    assert chosen.count("quality") < 0.03 * len(chosen)
+    assert chosen[-1000:].count("quality") <= 10

@@ -28,7 +28,9 @@ SESSIONS = (1, 2, 3)
 
 ACTS = st.lists(
     st.tuples(
-        st.sampled_from(["open", "plan", "work", "work", "work", "work", "executed", "close", "junk", "turn", "turn"]),
+        st.sampled_from(
+            ["open", "plan", "work", "work", "work", "work", "executed", "ask", "close", "junk", "turn", "turn"]
+        ),
         st.sampled_from(SESSIONS),
         st.integers(0, 2),
         st.integers(0, 3),
@@ -54,6 +56,7 @@ class Peer:
         self.rings[0].array(0, (FIELD.pixels,), np.uint16)[:] = samples
         self.tickets: dict[int, int] = {}
         self.closes: Counter[int] = Counter()
+        self.asks = 0
         self.said: list[Any] = []
 
     def act(self, act: str, session_id: int, plan_id: int, pass_index: int, end: bool) -> None:
@@ -65,7 +68,7 @@ class Peer:
                     session=f"s{session_id}",
                     session_id=session_id,
                     field=FIELD,
-                    channels=(Channel(name="HAADF"),),
+                    channels=(Channel(name="HAADF"),) if session_id < 3 else (Channel(name="BF"), Channel(name="SE")),
                     mode=Mode.EXPOSURE if session_id == 1 else Mode.FRAMES,
                     rescan="uncertainty" if session_id == 1 else None,
                     model="identity",
@@ -76,9 +79,10 @@ class Peer:
                 self.send(link.PlanNotice(session_id=session_id, plan_id=plan_id % 2, data=plan))
             case "work" | "junk":
                 points = PLANS[plan_id % 2].points // (1 if end else 2)
+                channels = 2 if session_id == 3 else 1
                 header = frame_header(
                     ticket,
-                    np.zeros((1, points), np.uint16),
+                    np.zeros((channels, points), np.uint16),
                     session_id=session_id,
                     end=end,
                     plan_id=plan_id,
@@ -90,6 +94,11 @@ class Peer:
             case "executed":
                 answer = Executed(session_id=session_id, proposal_id=ticket, status=ExecutedStatus.DECLINED)
                 self.send(link.ExecutedNotice(executed=answer))
+            case "ask":
+                self.asks += 1
+                kind = link.AskRaw if end else link.AskDose
+                more = {"channel": plan_id} if end else {}
+                self.send(kind(session_id=session_id, ask=self.asks, **more))
             case "close":
                 self.closes[session_id] += 1
                 self.send(link.CloseSession(session_id=session_id))
@@ -142,6 +151,8 @@ def test_exactly_one_done_for_each_work(models: LiveModels, acts: list[tuple[str
         assert one.restored + one.superseded + bool(one.reason) == 1
         assert bool(one.reason) == bool(one.error)
     assert summaries == peer.closes
+    painted = [m for m in peer.said if isinstance(m, (link.DoseMade, link.RawMade))]
+    assert sorted(m.ask for m in painted) == list(range(1, peer.asks + 1))
     order: dict[int, list[int]] = defaultdict(list)
     for one in done:
         if one.seq:  # junk has no seq, and is answered at once

@@ -26,7 +26,8 @@ def _snapshot(fake: FakeAcquire, received: int, session_id: int = 7, state: str 
     status = console.decode_from_acquire(fake._answer(console.AskStatus(ask=1))[0])
     assert isinstance(status, console.Status)
     info = status.sessions[0]
-    account = msgspec.structs.replace(info.account, received=received, restored_out=received // 2, dropped={"x": 10})
+    dropped = {"x": 10, "returns_none": received}  # nobody wanted these
+    account = msgspec.structs.replace(info.account, received=received, restored_out=received // 2, dropped=dropped)
     hello = msgspec.structs.replace(info.hello, session_id=session_id)
     info = msgspec.structs.replace(info, account=account, hello=hello, state=state)
     return Snapshot(msgspec.structs.replace(status, sessions=[info]), True, 0.0)

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from recordings import BEGAN_NS, FIELD, SECOND_NS, begin, record
+from scanmend.web.made_files import MOST_HELD, MadeFile, Tickets
 from web_app import READ_TOKEN, running
 
 READING = {"Authorization": f"Bearer {READ_TOKEN}"}
@@ -170,6 +171,43 @@ async def test_a_download_is_whole_and_leaves_nothing_behind(api: httpx.AsyncCli
     assert not list((folder / "data").glob(".download-*"))
     detail = (await api.get(f"{PATH}/c3")).json()
     assert detail["exported"] == [], "a download is no export that a recording may be removed for"
+
+
+async def test_a_ticket_fetches_a_file_once_and_without_a_token(api: httpx.AsyncClient, folder: Path) -> None:
+    made = await api.post(f"{PATH}/c3/export", json={"to": "csv"}, headers=READING, timeout=60)
+    assert made.status_code == 201, made.text
+    view = made.json()
+    assert view["file"] == "c3.csv" and view["address"] == made.headers["location"] and view["good_for_s"] > 1
+    bare = {"Authorization": ""}
+    answer = await api.get(view["address"], headers=bare)
+    assert answer.status_code == 200 and len(answer.content) == view["bytes"]
+    assert answer.headers["content-disposition"] == 'attachment; filename="c3.csv"'
+    assert answer.headers["cache-control"] == "no-store" and answer.text.splitlines()[0].startswith("seq")
+    for ticket in (view["address"], "/api/v1/downloads/guessed"):
+        _problem(await api.get(ticket, headers=bare), 404, "no_download")
+    assert not list((folder / "data").glob(".download-*"))
+    wrong = await api.post(f"{PATH}/c3/export", json={"to": "csv", "picture": "restored"})
+    _problem(wrong, 422, "impossible")
+
+
+async def test_files_that_nobody_fetches_go(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"data")
+
+    def made() -> MadeFile:
+        return MadeFile((tmp_path / "x").open("rb"), 4, "x", "text/plain")
+
+    tickets, files = Tickets(ticket_s=0.05), [made() for _ in range(MOST_HELD + 1)]
+    issued = [tickets.issue(file) for file in files]
+    assert tickets.take(issued[0]) is None and files[0].file.closed, "the one that has waited longest makes room"
+    assert tickets.take(issued[1]) is files[1] and not files[1].file.closed
+    while not files[-1].file.closed:
+        await asyncio.sleep(0.01)
+    assert all(file.file.closed for file in files[2:]) and tickets.take(issued[-1]) is None
+    last = made()
+    tickets.issue(last)
+    tickets.close()
+    files[1].file.close()
+    assert last.file.closed
 
 
 async def test_one_download_at_a_time_and_none_for_nobody(api: httpx.AsyncClient) -> None:

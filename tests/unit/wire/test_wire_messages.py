@@ -27,6 +27,8 @@ from scanmend.wire.messages import (
     Nack,
     NackCode,
     Plan,
+    Problem,
+    ProblemLevel,
     Proposal,
     Receipt,
     Refuse,
@@ -54,6 +56,17 @@ CLIENT = [
     HELLO,
     Plan(session_id=1, plan_id=(1 << 32) - 1, plan=PLAN),
     Executed(session_id=1, proposal_id=2, status=ExecutedStatus.CHANGED, plan_id=3, reason="cut"),
+    Problem(
+        session_id=1,
+        code="gap",
+        text="Three points never came.",
+        mend="Look at the network.",
+        count=2,
+        points=3,
+        level=ProblemLevel.ERROR,
+        stands=True,
+        cleared=True,
+    ),
     End(session_id=1, count=10, dropped=2, checksum=(1 << 64) - 1, reason="stopped"),
 ]
 SERVICE = [
@@ -117,6 +130,30 @@ WRONG = [
 @pytest.mark.parametrize("change", [case[1] for case in WRONG], ids=[case[0] for case in WRONG])
 def test_a_wrong_hello_is_refused_with_a_mend(change):
     plain = msgspec.msgpack.decode(encode(HELLO)) | change
+    with pytest.raises(MalformedMessage) as caught:
+        decode_client(msgspec.msgpack.encode(plain))
+    assert caught.value.mend
+
+
+WRONG_PROBLEMS = [
+    ("a code of two words", {"code": "two words"}),
+    ("a code that is a line", {"code": "gap\n"}),
+    ("a code that is a path", {"code": "../gap"}),
+    ("a long code", {"code": "g" * 33}),
+    ("no text", {"text": ""}),
+    ("a long text", {"text": "t" * 601}),
+    ("a long mend", {"mend": "m" * 601}),
+    ("a long client", {"client": "c" * 65}),
+    ("a level of its own", {"level": "caution"}),
+    ("a count of nothing", {"count": 0}),
+    ("a count that nothing counts", {"count": 1 << 49}),
+    ("points that come back", {"points": -1}),
+]
+
+
+@pytest.mark.parametrize("change", [case[1] for case in WRONG_PROBLEMS], ids=[case[0] for case in WRONG_PROBLEMS])
+def test_a_problem_that_is_too_long_or_no_word_is_refused(change):
+    plain = msgspec.msgpack.decode(encode(Problem(session_id=1, code="gap", text="One."))) | change
     with pytest.raises(MalformedMessage) as caught:
         decode_client(msgspec.msgpack.encode(plain))
     assert caught.value.mend

@@ -1,7 +1,7 @@
 // What one sees and hears across the room while an error stands that nobody has acknowledged: a band over the page, a
 // frame around it, the title, the icon, and a sound where the operator has allowed it.
 import { $, setText } from "./dom.js";
-import { since } from "./format.js";
+import { reporter, since } from "./format.js";
 import { recall, remember } from "./memory.js";
 
 const KEY = "sound";
@@ -33,9 +33,10 @@ export class Alarm {
     if ($("icon").getAttribute("href") !== icon) $("icon").setAttribute("href", icon);
     if (!on) return;
     const [{ text, mend, session, since_unix_s }] = errors;
+    const by = reporter(errors[0]);
     const [what, help] = $("alarm").querySelector("p").children;
     setText(what, `${session ? `${session}: ` : ""}${text}`);
-    setText(help, mend);
+    setText(help, by ? `${mend} ${by}`.trim() : mend);
     const more = errors.length > 1 ? `, ${errors.length - 1} more` : "";
     setText($("alarm").querySelector("time"), `${since(since_unix_s)}${more}`);
     if (!before) this.sound();

@@ -49,16 +49,25 @@ export async function objectUrl(path, options) {
   return URL.createObjectURL(await (await request(path, options)).blob());
 }
 
-// Let the browser save an answer under the name that the service gives it.
-export async function download(path, otherwise) {
-  const response = await request(path);
-  const said = /filename="?([^";]+)"?/.exec(response.headers.get("content-disposition") ?? "");
+// Let the browser save a small file, which goes through the page's memory.
+export async function download(path, name) {
+  const address = await objectUrl(path);
+  follow(address, name);
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+}
+
+// Have a file made, then let the browser fetch it by itself, however large it is: a ticket stands for the token. Gives its
+// name.
+export async function fetchMade(path, wish) {
+  const { address, file } = await send("POST", path, wish);
+  follow(address, file);
+  return file;
+}
+
+function follow(address, name) {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(await response.blob());
-  link.download = said ? said[1] : otherwise;
+  Object.assign(link, { href: address, download: name });
   document.body.append(link);
   link.click();
   link.remove();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-  return link.download;
 }

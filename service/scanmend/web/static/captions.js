@@ -40,11 +40,11 @@ export class Captions {
   }
 
   title(raw) {
-    const { old, picture: { header, planes }, bins, channels, channel } = this.panes;
+    const { old, picture: { header, planes }, bins, channels, channel, restoredChannel } = this.panes;
     if (old) return [raw ? "Old raw picture" : header.restored ? "Old restored picture" : "Old picture", old];
     if (raw) return ["Raw", [channels > 1 ? channel.name : "", rawNote(header, planes.raw, bins)].filter(Boolean).join(" · ")];
-    return header.restored ? ["Restored", `by ${header.model} — estimate, not data`]
-      : ["Not restored", `passed through, ${words(header.reason)}`];
+    if (header.restored) return ["Restored", `by ${header.model} — estimate, not data`];
+    return ["Not restored", header.reason === "other_channel" ? `only ${restoredChannel} is` : `passed through, ${words(header.reason)}`];
   }
 
   // The key to the overlay, on the restored side.

@@ -34,15 +34,19 @@ export function noSession(address) {
     element("p", `Your own control software connects to ${address || "the service’s address"}.`));
 }
 
-// `scanned`: whether frames came before; pictures are made only while somebody looks.
-export function waiting(session, state, scanned) {
+// `channel`: one that is not restored, where such a one is to be shown, else "".
+export function waiting({ name, state, account }, engine, channel) {
   if (state === "ended")
-    open(`ended ${session}`, element("h2", "This session has ended."), element("p", `What was recorded of ${session} is among the sessions.`));
+    open(`ended ${name}`, element("h2", "This session has ended."), element("p", `What was recorded of ${name} is among the sessions.`));
   else if (state === "waiting")
-    open(`start ${session}`, element("h2", "The microscope waits for Start."), element("p", `Session ${session} is open; the scan begins when somebody presses Start.`));
-  else if (scanned)
-    open(`next ${session}`, element("h2", "Waiting for the next picture"), element("p", `Frames of session ${session} came before this page was opened. The next one is shown.`));
-  else open(`waiting ${session}`, element("h2", "Waiting for the first picture"), element("p", `Session ${session} is open; nothing was scanned yet.`));
+    open(`start ${name}`, element("h2", "The microscope waits for Start."), element("p", `Session ${name} is open; the scan begins when somebody presses Start.`));
+  else if (channel)
+    open(`channel ${name} ${channel}`, element("h2", `Waiting for channel ${channel}`), element("p", "What its detector gave is shown as soon as it is at hand, at the latest with the next frame."));
+  else if (engine === "starting")
+    open(`engine ${name}`, element("h2", "The models are being loaded."), element("p", `Frames of session ${name} are taken meanwhile. The first picture is shown when the models are ready.`));
+  else if (account.received)
+    open(`next ${name}`, element("h2", "Waiting for the next picture"), element("p", `Frames of session ${name} came before this page was opened. The next one is shown.`));
+  else open(`waiting ${name}`, element("h2", "Waiting for the first picture"), element("p", `Session ${name} is open; nothing was scanned yet.`));
 }
 
 export function disconnected() {

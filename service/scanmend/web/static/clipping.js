@@ -5,17 +5,19 @@ export const CLIPPED_MARK = 2;
 const LEAST = { uint8: 0, uint16: 0, uint32: 0, int16: -(2 ** 15), int32: -(2 ** 31) };
 const MOST = { uint8: 2 ** 8 - 1, uint16: 2 ** 16 - 1, uint32: 2 ** 32 - 1, int16: 2 ** 15 - 1, int32: 2 ** 31 - 1 };
 
-// The raw plane's values at the detector's ends, null where an end is not known. A restored session's raw plane is in
-// electrons of the first plan's dwell (or units less the offset), one that was passed through in the detector's units.
+// The raw plane's values at the detector's ends, null where an end is not known. Where the picture has a reference dwell
+// its raw plane is in electrons of that dwell (or units less the offset); else it has the detector's own units.
 export function detectorEnds(channel, header) {
   if (!channel) return { saturated: null, clipped: null };
   const most = channel.saturation_units ?? MOST[channel.dtype] ?? null;
   const least = LEAST[channel.dtype] ?? null;
-  if (!header.restored) return { saturated: most, clipped: canClip(channel) ? least : null };
+  const { reference_dwell_ns } = header;
+  if (reference_dwell_ns === null) return { saturated: most, clipped: canClip(channel) ? least : null };
   const gain = channel.units_per_electron ?? 1;
   const offset = channel.offset_units ?? 0;
-  // A restored session's analogue levels are weighted by a dwell that the page does not know.
-  const value = (units) => (units === null || channel.kind === "analogue" ? null : (units - offset) / gain);
+  // An analogue detector's level stands for the electrons of its own reference dwell, whatever the dwell of a visit.
+  const times = channel.kind === "analogue" ? reference_dwell_ns / channel.reference_dwell_ns : 1;
+  const value = (units) => (units === null ? null : ((units - offset) / gain) * times);
   return { saturated: value(most), clipped: canClip(channel) ? value(least) : null };
 }
 

@@ -77,7 +77,7 @@ export class Control {
 
   snapshot() {
     if (!$("snapshot").disabled)
-      return this.send("snapshot", {}, (answer) => `Snapshot ${answer.name} is kept. Sessions, Snapshots shows it.`);
+      return this.send("snapshot", { channel: this.page.channel() }, (answer) => `Snapshot ${answer.name} is kept. Sessions, Snapshots shows it.`);
   }
 
   // Which buttons can be pressed, and why not.

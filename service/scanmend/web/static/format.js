@@ -34,6 +34,10 @@ export const sum = (counts) => Object.values(counts ?? {}).reduce((total, count)
 
 export const words = (code) => code.replaceAll("_", " ");
 
+// Whose word a problem is, where it is not the service's own.
+export const reporter = ({ reported_by, client }) =>
+  reported_by === "microscope" ? `(reported by the microscope’s software${client ? `, ${client}` : ""})` : "";
+
 // A size with three digits in powers of 1000, as disks are sold.
 export function size(bytes) {
   const units = ["B", "kB", "MB", "GB", "TB"];

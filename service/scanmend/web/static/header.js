@@ -47,6 +47,6 @@ function stateOf(status, session, connected, old) {
   if (state === "waiting") return ["", commanded?.action in COMMANDED ? COMMANDED[commanded.action] : "Waiting for Start"];
   if (commanded?.action === "stop" || commanded?.action === "abort") return ["warn", COMMANDED[commanded.action]];
   if (session.paused) return ["warn", "Paused"];
-  if (session.frames_per_s_in === 0) return ["", "Waiting"];
+  if (session.frames_per_s_in === 0) return ["", session.proposal?.awaits === "operator" ? "Rescan proposed" : "Waiting"];
   return old ? ["warn", "Acquiring, unrestored"] : ["good", "Acquiring"];
 }

@@ -33,7 +33,7 @@ export class History {
     if (!session || session.name !== this.name || session.state === "ended") return;
     const unix_s = Date.now() / 1000;
     if (unix_s - (this.samples.at(-1)?.unix_s ?? 0) < 1) return;
-    const lost = sum(session.account.dropped) + session.account.dropped_by_client;
+    const lost = sum(session.account.dropped) - (session.account.dropped.returns_none ?? 0) + session.account.dropped_by_client;
     const passed = this.before ? unix_s - this.before.unix_s : 1;
     const dropped = this.before ? Math.max(0, lost - this.before.lost) / passed : 0;
     this.before = { unix_s, lost };

@@ -20,10 +20,8 @@ export function merge(old, patch) {
 
 export class Live {
   // on: {role(role), status(status), picture(picture), lost(), refused()}
-  constructor(token, on, session = "") {
-    this.token = token;
-    this.on = on;
-    this.session = session;
+  constructor(token, on, session = "", channel = "") {
+    Object.assign(this, { token, on, session, channel });
     this.extra = new Set(); // planes that something beside the pictures wants
     this.planes = ["raw", "estimate", "sigma"];
     this.retryMs = FIRST_RETRY_MS;
@@ -38,7 +36,7 @@ export class Live {
     let status = {};
     socket.onopen = () => {
       socket.send(JSON.stringify({ token: this.token }));
-      this.send({ session: this.session, planes: this.wanted(), ready: true });
+      this.send({ session: this.session, channel: this.channel, planes: this.wanted(), ready: true });
     };
     socket.onmessage = (event) => {
       this.retryMs = FIRST_RETRY_MS;
@@ -58,9 +56,10 @@ export class Live {
     this.socket = socket;
   }
 
-  watch(session) {
-    this.session = session;
-    this.send({ session });
+  // `channel`: "" for the one that is restored.
+  watch(session, channel) {
+    Object.assign(this, { session, channel });
+    this.send({ session, channel });
   }
 
   // Other planes from the next picture on; they are kept when the socket is opened again.

@@ -22,6 +22,7 @@ import { themes } from "./theme.js";
 import { askToken, forgetToken, fromAddress, keepToken, takeToken, tokenTaken } from "./token.js";
 import { Views } from "./views.js";
 
+const OTHER_CHANNEL = "other_channel"; // why a picture is not restored, although its session is
 const LOST_MS = 10_000; // after so long without the service the page itself is an alarm
 
 const page = {
@@ -30,6 +31,7 @@ const page = {
   held: null, // a picture that came while another view was shown
   lostAt: 0, // when the service was lost, Unix seconds; 0 while it is there
   session: () => page.status.sessions?.[page.chosen],
+  channel: () => pictures.channels.asked(page.session()), // that is shown; "" for the restored one
   pick(name) {
     page.picked = name;
     choose();
@@ -41,6 +43,12 @@ const pictures = new PictureSide({
   ready: () => page.live?.ready(), // the next picture may come
   want: (planes) => page.live?.want(planes),
   changed: () => render(),
+  turned() {
+    page.header = page.held = null;
+    page.live?.watch(page.chosen, page.channel());
+    if (views.now !== "live") page.live?.ready();
+    render();
+  },
 });
 const control = new Control(page, () => render());
 const proposal = new ProposalBand(page, () => render());
@@ -86,7 +94,7 @@ function connect() {
     picture: take,
     lost,
     refused: () => refused(page.token, greeted),
-  }, page.chosen);
+  }, page.chosen, page.channel());
   if (before) Object.assign(page.live, { planes: before.planes, extra: before.extra });
 }
 
@@ -114,7 +122,8 @@ function useToken(token) {
 }
 
 function take(picture) {
-  if (picture.header.session !== page.chosen) return page.live.ready();
+  const { session, channel } = picture.header;
+  if (session !== page.chosen || (channel && channel !== pictures.channels.shown)) return page.live.ready();
   page.header = picture.header;
   dose.take(picture);
   if (views.now === "live") return pictures.arrive(picture);
@@ -134,7 +143,7 @@ function choose() {
   page.header = page.held = null;
   pictures.forget();
   history.choose(wanted);
-  page.live.watch(wanted);
+  page.live.watch(wanted, pictures.channels.asked(sessions[wanted]));
   if (views.now !== "live") page.live.ready();
 }
 
@@ -149,7 +158,7 @@ function render() {
   proposal.show(reachable ? session : null, page.role === "operate");
   dose.show(session, reachable);
   health.tell(session);
-  showFigures(session, Boolean(old) || page.header?.restored === false);
+  showFigures(session, Boolean(old) || (page.header?.restored === false && page.header.reason !== OTHER_CHANNEL));
   drawSpark($("latency").querySelector("canvas"), history.samples);
   alarm.show(problems.show(troubles(), page.chosen));
   document.title = alarm.prefix + [views.title, session?.name, "Scanmend"].filter(Boolean).join(" — ");
@@ -171,7 +180,7 @@ function cover(session) {
   if (!page.connected) disconnected();
   else if (page.status.state === "unreachable") unreachable();
   else if (!session) noSession(page.status.address);
-  else if (!pictures.shown) waiting(session.name, session.state, session.account.received > 0);
+  else if (!pictures.shown) waiting(session, page.status.engine?.state, pictures.channels.asked(session));
   else closeCard();
 }
 

@@ -18,8 +18,9 @@ export class Panes {
     this.bins = null; // the raw plane in bins, where it is drawn so
     this.clipping = null; // marks of the raw plane, where they are asked for
     this.unit = "";
-    this.channel = null; // of the session, that is restored
-    this.channels = 1;
+    this.channel = null; // that the picture is of
+    this.channels = 1; // of the session
+    this.restoredChannel = "";
     this.old = ""; // why the picture is not of now
     this.picture = null;
     this.pixelSizeNm = 1;

@@ -17,6 +17,7 @@ export function pictureKeys(side) {
     { keys: one("u"), about: "Uncertainty over the restored picture", act: () => side.lay(overlay.chosen === "sigma" ? "none" : "sigma") },
     { keys: one("o"), about: "Next overlay: uncertainty, where sampled, dose, proposal", act: () => side.nextOverlay() },
     { keys: one("x"), about: "Mark saturated and clipped samples", act: () => side.mark() },
+    { keys: one("n"), about: "Next channel of the detectors", act: () => side.channels.next() },
     { keys: one("b"), about: "Samples of a sparse scan in bins, or each by itself", act: () => side.toggle("bins", "binning") },
     { keys: one("a"), about: "Levels from this picture", act: () => levels.auto() },
     { keys: [{ key: "A", name: "Shift A", shift: true }], about: "Let the levels follow, or hold them", act: () => levels.follow(!levels.following) },

@@ -1,6 +1,7 @@
 // The picture side of the page: the two pictures, how they are looked at, and the tools that measure on them.
 import { Age } from "./age.js";
 import { density } from "./binning.js";
+import { Channels } from "./channels.js";
 import { maps } from "./colours.js";
 import { $, announce, make, setAttribute } from "./dom.js";
 import { LevelControls } from "./histogram.js";
@@ -18,14 +19,19 @@ import { View } from "./view.js";
 const ALWAYS = ["raw", "estimate", "sigma"];
 
 export class PictureSide {
-  // ready(): the next picture may come; want(planes): what a picture is to hold; changed(): the first picture has come.
-  constructor({ ready, want, changed }) {
+  // ready(): the next picture may come; want(planes): what a picture is to hold; changed(): the first picture has come;
+  // turned(): another channel is to be shown.
+  constructor({ ready, want, changed, turned }) {
     Object.assign(this, { ready, want, changed, arrived: null, painted: 0, dirty: true, planes: ALWAYS });
     const repaint = () => {
       this.dirty = true;
     };
     this.repaint = repaint;
     this.age = new Age();
+    this.channels = new Channels(() => {
+      this.forget();
+      turned();
+    });
     this.levels = new Levels(repaint);
     this.view = new View(repaint);
     this.overlay = new Overlay();
@@ -44,8 +50,9 @@ export class PictureSide {
     return Boolean(this.panes.picture);
   }
 
-  // Another session is watched from now on.
+  // Another session, or another of its channels, is watched from now on.
   forget() {
+    if (this.arrived) this.ready(); // it will not be painted, and nothing else would ask for the next
     this.arrived = null;
     this.age.forget();
     this.panes.forget();
@@ -64,20 +71,23 @@ export class PictureSide {
   }
 
   tellSession(session) {
-    const { panes } = this;
-    const channels = session?.channels ?? [];
-    panes.channels = channels.length;
-    panes.channel = channels.find(({ name }) => name === session.restore_channel) ?? channels[0] ?? null;
-    // Electrons where the detector's gain is known; else what the detector gives, which has no name.
-    panes.unit = panes.channel?.units_per_electron && panes.picture?.header.restored ? "e⁻" : "units";
-    this.controls.unit = panes.unit;
+    const { panes, channels } = this;
+    channels.tell(session);
+    panes.restoredChannel = session?.restore_channel ?? "";
+    panes.channels = channels.names.length;
+    this.describe(panes.picture?.header);
     if (session && session.field.pixel_size_nm !== panes.pixelSizeNm) {
       panes.pixelSizeNm = session.field.pixel_size_nm;
       this.repaint();
     }
-    const others = channels.filter((channel) => channel !== panes.channel).map(({ name }) => name);
-    $("channel").hidden = !others.length;
-    $("channel").textContent = others.length ? `Shown: ${panes.channel.name}, which is restored. Recorded, not shown: ${others.join(", ")}.` : "";
+  }
+
+  // The channel of a picture, and the unit of its values: electrons where the gain is known and they were reckoned, else
+  // what the detector gives, which has no name.
+  describe(header) {
+    const { panes } = this;
+    panes.channel = this.channels.of(header);
+    panes.unit = this.controls.unit = panes.channel?.units_per_electron && header && header.reference_dwell_ns !== null ? "e⁻" : "units";
   }
 
   // A picture has come; where the one before is not painted yet, this one takes its place.
@@ -109,6 +119,7 @@ export class PictureSide {
     const { planes, header } = picture;
     this.age.reset();
     this.overlay.take(picture);
+    this.describe(header);
     const main = planes.estimate ?? planes.raw;
     if (main) this.levels.take(main);
     this.panes.show(picture);

@@ -1,13 +1,15 @@
 // What an operator must know: level, sentence, mend, since when. Errors first, as the service sorts them. A row stays
 // the same element while its problem stands, so that neither the focus nor a screen reader is disturbed.
 import { $, announce, make, setText } from "./dom.js";
-import { since } from "./format.js";
+import { reporter, since } from "./format.js";
 import { recall, remember } from "./memory.js";
 
 const KEY = "acknowledged";
 const KEPT = 200;
 
-const keyOf = (problem) => `${problem.code}/${problem.session}/${Math.round(problem.since_unix_s)}`;
+const keyOf = ({ reported_by, client, code, session, since_unix_s }) =>
+  `${reported_by === "microscope" ? `${client}:` : ""}${code}/${session}/${Math.round(since_unix_s)}`;
+
 
 export class Problems {
   // `changed` is called when one was acknowledged.
@@ -48,19 +50,20 @@ export class Problems {
   row(problem, key) {
     const button = make("button", { title: "I have seen it" }, "Acknowledge");
     button.onclick = () => this.acknowledge([key]);
-    const words = make("p", {}, make("span", { className: "unseen" }), make("b"), " ", make("span", { className: "mend" }));
+    const words = make("p", {}, make("span", { className: "unseen" }), make("b"), " ", make("span", { className: "mend" }), " ", make("span", { className: "reporter" }));
     return make("li", {}, words, make("time"), button, make("em", {}, "✓ acknowledged"));
   }
 
   fill(row, problem, key, session) {
     const [words, time, button, seen] = row.children;
-    const [level, text, mend] = words.children;
+    const [level, text, mend, by] = words.children;
     const known = this.seen.has(key);
     row.hidden = false;
     row.className = known ? `${problem.level} seen` : problem.level;
     setText(level, `${problem.level}: `);
     setText(text, problem.session && problem.session !== session ? `Session ${problem.session}: ${problem.text}` : problem.text);
     setText(mend, problem.mend);
+    setText(by, reporter(problem));
     setText(time, (problem.count > 1 ? `${problem.count} times, ` : "") + since(problem.since_unix_s));
     button.hidden = known;
     button.setAttribute("aria-label", `Acknowledge: ${problem.text}`);

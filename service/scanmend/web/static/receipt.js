@@ -23,7 +23,10 @@ export function receiptWords(receipt) {
   if (receipt.damaged) told.push({ kind: "bad", text: `■ ${frames(receipt.damaged)} came damaged.` });
   if (sum(passed)) told.push({ kind: "warn", text: `▲ ${frames(sum(passed))} were passed on unrestored: ${because(passed)}.` });
   if (receipt.dropped_by_client) told.push({ kind: "warn", text: `▲ The microscope’s software discarded ${frames(receipt.dropped_by_client)} before they had a number.` });
-  if (sum(receipt.dropped)) told.push({ kind: "", text: `${frames(sum(receipt.dropped))} were not restored by themselves: ${because(receipt.dropped)}.` });
+  if (sum(receipt.problems)) told.push({ kind: "warn", text: `▲ The microscope’s software reported problems: ${because(receipt.problems)}.` });
+  const { returns_none: unasked = 0, ...dropped } = receipt.dropped ?? {};
+  if (unasked) told.push({ kind: "", text: `The microscope’s software wanted no restoration back of ${frames(unasked)}; the page shows some all the same.` });
+  if (sum(dropped)) told.push({ kind: "", text: `${frames(sum(dropped))} were not restored by themselves: ${because(dropped)}.` });
   if (receipt.dose_e_per_nm2 !== null && receipt.dose_e_per_nm2 !== undefined) {
     const budget = receipt.budget_e_per_nm2 ? ` of a budget of ${figure(receipt.budget_e_per_nm2)}` : "";
     told.push({ kind: "", text: `The field got ${figure(receipt.dose_e_per_nm2)}${budget} e⁻/nm², the pixel with the most ${figure(receipt.dose_max_e_per_nm2)}.` });

@@ -1,14 +1,15 @@
 // One recorded session: picture, what it was, tags and notes, downloads, replay, receipt.
 import { announce, make, toast } from "./dom.js";
-import { download, getJson, objectUrl, request, send } from "./api.js";
+import { fetchMade, getJson, objectUrl, request, send } from "./api.js";
 import { operator } from "./commands.js";
 import { figure, size, words } from "./format.js";
 import { receiptTable, receiptWords } from "./receipt.js";
 
-const EXPORTS = {
-  "to=nexus": "NeXus", "to=zarr": "Zarr", "to=npz": "NumPy", "to=tiff": "TIFF", "to=tiff&picture=restored": "TIFF, restored",
-  "to=png": "PNG", "to=png&picture=restored": "PNG, restored", "to=movie": "Movie", "to=csv": "CSV",
-};
+const EXPORTS = [
+  ["NeXus", { to: "nexus" }], ["Zarr", { to: "zarr" }], ["NumPy", { to: "npz" }], ["TIFF", { to: "tiff" }],
+  ["TIFF, restored", { to: "tiff", picture: "restored" }], ["PNG", { to: "png" }],
+  ["PNG, restored", { to: "png", picture: "restored" }], ["Movie", { to: "movie" }], ["CSV", { to: "csv" }],
+];
 const EVERY_MS = 1000;
 
 export class RecordingDetail {
@@ -81,13 +82,13 @@ export class RecordingDetail {
 
   downloads(recording) {
     const progress = make("p", { className: "quiet", role: "status" });
-    const buttons = Object.entries(EXPORTS).map(([asked, name]) => {
+    const buttons = EXPORTS.map(([name, wish]) => {
       const button = make("button", { "aria-label": `Download as ${name}` }, name);
       button.onclick = async () => {
         for (const each of buttons) each.disabled = true;
         progress.textContent = `${name} is being made; that can take minutes for a long session.`;
         try {
-          progress.textContent = `${await download(this.path(`/export?${asked}`), recording.name)} is saved by the browser.`;
+          progress.textContent = `${await fetchMade(this.path("/export"), wish)} is saved by the browser.`;
         } catch (error) {
           progress.textContent = error.message;
         }
@@ -171,7 +172,7 @@ function facts(recording) {
     ["Field", shape ? `${shape[1]} × ${shape[0]} pixels of ${figure(nm)} nm` : "not known"],
     ["Beam", [recording.beam_current_pa === null ? "current not known" : `${figure(recording.beam_current_pa)} pA`, recording.beam_energy_kev === null ? "" : `${figure(recording.beam_energy_kev)} keV`].filter(Boolean).join(", ")],
     ["Channels", recording.channels.join(", ")],
-    ["Dose", `${dose(recording.dose_e_per_nm2)}; ${dose(recording.dose_max_e_per_nm2)} on the pixel with the most`],
+    ["Dose", `${dose(recording.dose_e_per_nm2)}${recording.dose_max_e_per_nm2 === null ? "" : `; ${dose(recording.dose_max_e_per_nm2)} on the pixel with the most`}`],
     ["Budget", recording.budget_e_per_nm2 === null ? "none" : dose(recording.budget_e_per_nm2)],
     ["Model", recording.models.join(", ") || recording.model_asked || "none"],
     ["Rescans", recording.policy || "none"], ["Frames", `${figure(recording.frames)} in ${recording.passes} passes`],

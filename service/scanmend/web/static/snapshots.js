@@ -3,7 +3,7 @@ import { announce, make, toast } from "./dom.js";
 import { download, getJson, query } from "./api.js";
 
 const LENGTH = 30;
-const NAMES = { png: "PNG", raw_png: "Raw PNG", tiff: "TIFF", raw_tiff: "Raw TIFF", json: "JSON" };
+const NAMES = { png: "PNG", raw_png: "Raw PNG", tiff: "TIFF", raw_tiff: "Raw TIFF", sigma_tiff: "σ TIFF", json: "JSON" };
 
 export class SnapshotList {
   constructor(thumbnails) {

@@ -47,7 +47,7 @@ export class Thumbnails {
       if (!this.urls.has(address)) this.urls.set(address, await objectUrl(address));
       image.src = this.urls.get(address);
     } catch {
-      image.classList.add("none"); // a recording without a picture
+      // a recording without a picture
     }
   }
 
