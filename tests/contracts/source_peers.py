@@ -6,13 +6,14 @@ import json
 import re
 import socket
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
-import numpy as np
+from peer_epics import EpicsPeer
+from peer_merlin import MerlinPeer
+from peer_values import IMAGE, image_of, value_of
 
 from scanmend.sources import Instrument
 from scanmend.sources.dectris.source import DectrisSource
@@ -21,12 +22,6 @@ from scanmend_sim.dectris.messages import SeriesInfo, StreamV1, StreamV2
 from scanmend_sim.dectris.sender import Dialect, Sender
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "adapters.md"
-IMAGE = (8, 8)
-
-
-def value_of(point: int) -> int:
-    """What every peer measures at a point of a series."""
-    return 1 + point * 7 % 251
 
 
 class SourcePeer(Protocol):
@@ -35,6 +30,9 @@ class SourcePeer(Protocol):
     detectors: tuple[VirtualDetector, ...]
     has_clock: bool
     """Whether its wire says at what time of day a point was taken."""
+    notices: bool
+    """Whether its adapter notices that it has gone. A PULL socket waits for its peer and connects again by itself, so
+    that there silence is all that shows."""
 
     def instrument(self) -> Instrument:
         """A new adapter for it."""
@@ -71,6 +69,7 @@ class DectrisPeer:
     """A detector of DECTRIS' kind; every image sums to the point's value."""
 
     detectors = (Disk(radius=20, name="counts"),)
+    notices = False
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
@@ -88,21 +87,16 @@ class DectrisPeer:
 
     def send(self, series: SeriesInfo, points: Sequence[int], *, at_s: float | None = None) -> None:
         for point in points:
-            self.sender.send(self.dialect.image(series, point, self.image(point), stop_s=at_s))
-
-    def image(self, point: int, shape: tuple[int, int] = IMAGE) -> np.ndarray:
-        image = np.zeros(shape, np.uint16)
-        image[point % 8, point // 8 % 8] = value_of(point)
-        return image
+            self.sender.send(self.dialect.image(series, point, image_of(point), stop_s=at_s))
 
     def end(self, series: SeriesInfo) -> None:
         self.sender.end(series)
 
     def send_wrong_size(self, series: SeriesInfo, point: int) -> None:
-        self.sender.send(self.dialect.image(series, point, self.image(point, (16, 8))))
+        self.sender.send(self.dialect.image(series, point, image_of(point, (16, 8))))
 
     def send_undecodable(self, series: SeriesInfo, point: int) -> None:
-        self.sender.send(self.dialect.image(series, point, self.image(point), "zip9"))
+        self.sender.send(self.dialect.image(series, point, image_of(point), "zip9"))
 
     def send_garbage(self) -> None:
         for parts in ([b"\xff\x00garbage"], [b""], [b"{", b"x"], [b"\xa1\x64type\x65start"]):
@@ -123,6 +117,7 @@ class CounterPeer:
 
     detectors: tuple[VirtualDetector, ...] = ()
     has_clock = True
+    notices = True
 
     def __init__(self) -> None:
         self.adapter = example()
@@ -192,30 +187,6 @@ PEERS = {
     "dectris-v2": lambda: DectrisPeer(StreamV2()),
     "dectris-v1": lambda: DectrisPeer(StreamV1()),
     "counter-of-the-guide": CounterPeer,
+    "epics": EpicsPeer,
+    "merlin": MerlinPeer,
 }
-
-
-class RelayThread:
-    """A relay in a thread; what goes wrong there is raised where the block is left."""
-
-    def __init__(self, relay: Any, series: int = 0) -> None:
-        self.relay = relay
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(series,), name="relay")
-
-    def _run(self, series: int) -> None:
-        try:
-            self.relay.run(series)
-        except BaseException as error:
-            self._error = error
-
-    def __enter__(self) -> Any:
-        self._thread.start()
-        return self.relay
-
-    def __exit__(self, *_: object) -> None:
-        self.relay.stop_asked = True
-        self._thread.join(20)
-        assert not self._thread.is_alive(), "the relay does not end"
-        if self._error is not None:
-            raise self._error

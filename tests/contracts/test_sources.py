@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from source_peers import PEERS, RelayThread, SourcePeer, value_of
+from source_peers import PEERS, SourcePeer, value_of
 
-from in_thread import AcquireInThread
+from in_thread import AcquireInThread, RelayThread
 from operating import AtConsole
 from running import wait_for
 from scanmend.export.session import RecordedSession
@@ -130,7 +130,7 @@ def test_every_point_arrives_at_its_place(bench: Bench) -> None:
 def test_started_before_the_instrument(bench: Bench) -> None:
     bench.peer.vanish()
     with bench.relay() as relay:
-        if not bench.peer.detectors:  # a PULL socket waits for its peer by itself, and cannot say that there is none
+        if bench.peer.notices:
             noted(relay, Code.NO_INSTRUMENT, 2)
         bench.peer.come_back()
         bench.whole(relay)
@@ -182,9 +182,36 @@ def test_gaps_inside_a_pass_and_across_its_end(bench: Bench, passes: int) -> Non
         report = ended(relay, 1)
         noted(relay, Code.GAP, 2)
         assert balanced(report).dropped_by_client == report.lost == len(lost)
+        assert report.receipt.problems["gap"] == relay.problems.count(Code.GAP)
         bench.whole(relay, 2)
     points, dropped = recorded(bench.service, report)
     assert points == {divmod(point, POINTS): value_of(point) for point in every} and dropped == len(lost)
+
+
+def test_passes_that_never_came_are_in_the_receipt(bench: Bench) -> None:
+    with bench.relay() as relay:
+        name = bench.peer.begin(3 * POINTS)
+        bench.peer.send(name, range(POINTS))
+        wait_for(lambda: relay.points >= POINTS, 10, "the points did not come")
+        bench.peer.end(name)
+        report = ended(relay, 1)
+        noted(relay, Code.ENDED_EARLY)
+        # No frame is left to tell it: END does.
+        assert balanced(report).dropped_by_client == report.lost == 2 * POINTS
+        assert report.receipt is not None and report.receipt.count == report.receipt.durable
+        bench.whole(relay, 2)
+
+
+def test_a_beginning_that_cannot_be_used(bench: Bench) -> None:
+    with bench.relay() as relay:
+        name = bench.peer.begin(POINTS)
+        for point in range(5):
+            bench.peer.send_undecodable(name, point)
+        bench.peer.send(name, range(5, POINTS))
+        bench.peer.end(name)
+        report = ended(relay, 1)
+        noted(relay, Code.UNDECODABLE, 5)
+        assert balanced(report).dropped_by_client == report.lost == 5 and relay.problems.count(Code.GAP) == 0
 
 
 def test_duplicates(bench: Bench) -> None:
@@ -268,8 +295,7 @@ def test_an_instrument_that_vanishes(bench: Bench) -> None:
         wait_for(lambda: relay.points >= 20, 10, "the points did not come")
         bench.peer.vanish()
         report = ended(relay, 1)
-        # ZeroMQ connects again by itself and does not tell, so there silence is all that shows.
-        noted(relay, Code.SILENT if bench.peer.detectors else Code.NO_INSTRUMENT)
+        noted(relay, Code.NO_INSTRUMENT if bench.peer.notices else Code.SILENT)
         assert balanced(report).reason == "aborted"
         bench.peer.come_back()
         bench.whole(relay, 2)
@@ -289,8 +315,10 @@ def test_points_that_cannot_be_used(bench: Bench, word: str, code: Code) -> None
                 bench.peer.send(name, [point])
         bench.peer.end(name)
         report = ended(relay, 1)
-        noted(relay, code, 3)
+        noted(relay, code)
+        assert relay.problems.points(code) == len(bad)
         assert balanced(report).dropped_by_client == report.lost == len(bad)
+        assert report.receipt.problems == {code.value: relay.problems.count(code)}  # the service was told of all
         assert relay.problems.count(Code.GAP) == 0
         bench.whole(relay, 2)
     points, dropped = recorded(bench.service, report)

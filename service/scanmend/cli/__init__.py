@@ -22,6 +22,7 @@ COMMANDS = (
     "demo",
     "simulate",
     "source",
+    "bridge",
     "watch",
     "restore",
     "export",

@@ -20,6 +20,7 @@ def account_text(report: Mapping[str, Any]) -> str:
     rejected = ", ".join(f"{n} {code.replace('_', ' ')}" for code, n in receipt["rejected"].items())
     dropped = ", ".join(f"{n} {policy.replace('_', ' ')}" for policy, n in receipt["dropped"].items())
     executed = ", ".join(f"{n} {status}" for status, n in receipt["executed"].items())
+    problems = ", ".join(f"{n} {code.replace('_', ' ')}" for code, n in receipt.get("problems", {}).items())
     faults = ", ".join(f"{n} {fault.replace('_', ' ')}" for fault, n in report["faults"].items() if n)
     latency = report["latency_ms"]
     rows = [
@@ -34,6 +35,7 @@ def account_text(report: Mapping[str, Any]) -> str:
         ("Missing", f"{receipt['gaps']}"),
         ("Came twice, damaged, resent", f"{receipt['duplicates']}, {receipt['damaged']}, {report['resent']}"),
         ("Faults put in", faults),
+        ("Problems it reported", problems),
         ("Latency", ", ".join(f"{name} {_number(ms)} ms" for name, ms in latency.items()) or "none"),
         ("PSNR", f"{_db(report['psnr_input'])} as sampled, {_db(report['psnr_restored'])} restored"),
         ("Rescans", f"{receipt['proposals']} proposed: {executed}" if receipt["proposals"] else ""),

@@ -76,6 +76,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     page.add_argument("--threads", type=int, default=1, help="threads of the runtime")
     page.add_argument("--data-dir", type=Path, help="of the service; a temporary folder by default")
     page.add_argument("--json", action="store_true", help="print one JSON document")
+    ingest = kinds.add_parser("ingest", help="the largest rate of an instrument's stream, beside programs of others")
+    ingest.add_argument("--peers", type=Path, default=Path(".venv/peers"), help="environments of `make peers`")
+    ingest.add_argument("--paths", nargs="+", default=["dectris", "epics"], choices=("dectris", "epics"))
+    ingest.add_argument("--size", type=int, default=256, help="side of an image in pixels")
+    ingest.add_argument("--seconds", type=float, default=60.0, help="length of the turn in which nothing may be missed")
+    ingest.add_argument("--trial-s", type=float, default=5.0, help="length of the turns that search the rate")
+    ingest.add_argument("--data-dir", type=Path, help="of the service; a temporary folder by default")
+    ingest.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -88,6 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
         "record": _record,
         "export": _export,
         "page": _page,
+        "ingest": _ingest,
     }
     return benches[arguments.bench](arguments)
 
@@ -312,4 +321,29 @@ def _page(arguments: argparse.Namespace) -> int:
         f"(longest {page['longest_ms']:.0f} ms); a key is answered in {page['key_p50_ms']:.0f} ms, "
         f"at most {page['key_most_ms']:.0f} ms"
     )
+    return 0
+
+
+def _ingest(arguments: argparse.Namespace) -> int:
+    from scanmend.bench.ingest import bench_ingest
+
+    found = bench_ingest(
+        peers=arguments.peers,
+        paths=arguments.paths,
+        side=arguments.size,
+        seconds=arguments.seconds,
+        trial_s=arguments.trial_s,
+        data_dir=arguments.data_dir,
+        report=_say,
+    )
+    if arguments.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    load = found["load_before"][0]
+    print(f"{found['side']}² u16, nothing missed for {found['seconds']:.0f} s; load of the machine before: {load:.1f}")
+    for one in found["results"]:
+        verdict = "reached" if one["reached"] else "missed"
+        for name in ("floor", "ours"):
+            print(f"  {one['path']:<8} {one[name]['rate']:8.0f} images/s  {one[name]['about']}")
+        print(f"  {'':<8} {one['ratio']:8.2f} of it; at least {one['aim']}: {verdict}")
     return 0

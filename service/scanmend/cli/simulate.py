@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "scenario",
         nargs="?",
         default="sparse",
-        help="quiet, low_dose, sparse, adaptive, burst, flaky, or the path of a .toml file",
+        help="quiet, low_dose, detectors, sparse, adaptive, fading, burst, flaky, or the path of a .toml file",
     )
     parser.add_argument("--address", default=DEFAULT_ADDRESS, help="where the service listens")
     parser.add_argument("--specimen", help="a micrograph, a folder of them, or a name such as nanoparticles:seed=3")

@@ -1,6 +1,7 @@
 """Instruments of other makers: an adapter for each, relayed to the service in a process of its own.
 
-`kit` says what an adapter is, `relay` runs one, `registry` finds them, `reducers` make samples of images.
+`kit` says what an adapter is, `relay` runs one and tells the way of a point, `registry` finds them, `reducers` make
+samples of images.
 """
 
 from scanmend.sources.kit import (
@@ -18,10 +19,10 @@ from scanmend.sources.kit import (
 )
 from scanmend.sources.problems import Code, Problem, ProblemLog
 from scanmend.sources.relay import Relay
-from scanmend.sources.series import SeriesOptions
-from scanmend.sources.terms import RelayOptions, SeriesReport
+from scanmend.sources.terms import AdaptiveTerms, RelayOptions, SeriesOptions, SeriesReport
 
 __all__ = [
+    "AdaptiveTerms",
     "Adapter",
     "Code",
     "Event",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +72,8 @@ class SeriesEnded:
 
     series: str
     aborted: bool = False
+    points: int | None = None
+    """How many points were measured, where it was fewer than were to come; None where the instrument does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,20 +122,35 @@ class Source(Protocol):
 
 
 class ScanController(Protocol):
-    """What can be told to scan, or to be ready for a scan; called by the relay before it waits for a series."""
+    """What can be told to scan, or to be ready for a scan; called by the relay, from its one thread.
+
+    Points of a plan that it runs come back through the adapter's `Source`, as a series of their own that counts them
+    from 0 in the order of the plan. A pass that was cut short ends with `SeriesEnded`, with the number of its points
+    that were measured, or `aborted`.
+    """
 
     def capabilities(self) -> Capabilities:
-        """What plans it can run; proposals keep to it."""
+        """What plans it can run: points or blocks, dwell times, largest number of points, and what each costs in time.
 
-    def prepare(self, plan: ScanPlan) -> ScanPlan:
-        """The plan as it would be run, with dwell times rounded and what is too long cut.
-
-        Raises:
-            PlanError: It cannot be run.
+        Called once, after `prepare` of the first plan; proposals keep to it.
         """
 
-    def begin(self, plan: ScanPlan, passes: int) -> None:
+    def prepare(self, plan: ScanPlan) -> ScanPlan:
+        """The plan as it would be run, with dwell times rounded and what is too long cut; touches no instrument.
+
+        `scanmend.plan.fit` does it for what `capabilities` can say.
+
+        Raises:
+            PlanError: It cannot be run: a field of this shape, or points where only blocks can be run.
+        """
+
+    def begin(self, plan: ScanPlan, passes: int) -> str | None:
         """Run a prepared plan so many times, 0 for ever, and return when it runs or waits for its trigger.
+
+        Called when the source is open, once for each series; always with one pass in an adaptive scan.
+
+        Returns:
+            Name of the series that will come of it, where that is known: no other one is taken then.
 
         Raises:
             NotConnected: The instrument does not answer in time.
@@ -141,7 +158,9 @@ class ScanController(Protocol):
         """
 
     def abort(self) -> None:
-        """Stop at once; does nothing where nothing runs.
+        """Stop at once, and blank the beam where it can; does nothing where nothing runs.
+
+        The source then gives what was measured, and `SeriesEnded`; the relay listens for a second.
 
         Raises:
             NotConnected: The instrument does not answer in time.
@@ -154,6 +173,19 @@ class Instrument:
 
     source: Source
     controller: ScanController | None = None
+
+
+@runtime_checkable
+class Completes(Protocol):
+    """An adapter that knows of the field what its options leave out, because a file says it."""
+
+    def complete(self, arguments: argparse.Namespace) -> None:
+        """Fill in `shape`, `pixel_size_nm`, `dwell_us` and the like where they are None; called before `build`.
+
+        Raises:
+            InvalidInput: Options that cannot be.
+            MissingExtra: A package that it needs is not installed; the text names the mend.
+        """
 
 
 class Adapter(Protocol):

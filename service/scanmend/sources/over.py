@@ -30,8 +30,8 @@ class Over:
 
     def problem(self, series: str) -> Problem | None:
         """What it is that more of a series came; None where that is no problem."""
-        code = self._codes[series]
+        code = self._codes.get(series, Code.LEFTOVER)
         if code is Code.TOO_MANY:
             return too_many(series)
-        text = f"Points of series {series} came after its end."
+        text = f"Points of series {series} came after its end, or without being asked for."
         return None if code is None else Problem(code, text, "They were left out.")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,24 @@ class Code(StrEnum):
     """What was asked for does not fit what the instrument sends."""
     SERVICE = "service"
     """The service refused, has gone, or holds frames back for too long."""
+
+    @property
+    def level(self) -> Literal["warning", "error"]:
+        """`error` where nothing good comes before somebody has done something."""
+        return "error" if self in _NEEDS_SOMEBODY else "warning"
+
+
+_NEEDS_SOMEBODY = frozenset(
+    {
+        Code.NO_INSTRUMENT,
+        Code.SILENT,
+        Code.WRONG_SIZE,
+        Code.UNDECODABLE,
+        Code.TWO_READERS,
+        Code.CONTROL,
+        Code.SETTINGS,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +118,8 @@ class ProblemLog:
     def __init__(self, tell: Callable[[Problem, int], None] | None = None) -> None:
         self.entries: dict[Code, Entry] = {}
         """By kind, oldest first."""
+        self.on_note: Callable[[Problem, int], None] | None = None
+        """Told of every problem, with the points that it cost."""
         self._tell = tell or _to_log
 
     def note(self, problem: Problem, points: int = 0) -> None:
@@ -112,6 +133,8 @@ class ProblemLog:
         entry.points += points
         if entry.count & (entry.count - 1) == 0:
             self._tell(problem, entry.count)
+        if self.on_note is not None:
+            self.on_note(problem, points)
 
     def count(self, code: Code) -> int:
         """How often a kind came."""

@@ -19,6 +19,11 @@ GROUP = "scanmend.sources"
 
 BUILT_IN = {
     "dectris": "scanmend.sources.dectris.adapter:ADAPTER",
+    "direct-electron": "scanmend.sources.direct_electron.adapter:ADAPTER",
+    "epics": "scanmend.sources.epics.adapter:ADAPTER",
+    "file": "scanmend.sources.files.adapter:ADAPTER",
+    "merlin": "scanmend.sources.merlin.adapter:ADAPTER",
+    "obi": "scanmend.sources.obi.adapter:ADAPTER",
 }
 """One line for each adapter that comes along: its name, and where it is."""
 

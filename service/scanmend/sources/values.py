@@ -10,7 +10,7 @@ from scanmend.field import Channel
 from scanmend.sources.kit import Images, Samples
 from scanmend.sources.problems import Code, Problem
 from scanmend.sources.reducers import CameraNoise, Reducer, VirtualDetector
-from scanmend.sources.series import SeriesOptions
+from scanmend.sources.terms import SeriesOptions
 from scanmend.units import electrons
 
 

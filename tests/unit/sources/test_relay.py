@@ -144,6 +144,28 @@ def test_without_credit_points_are_dropped_counted_and_told() -> None:
     assert "the disk is slow" in entry.problem.text and entry.points == 32
 
 
+def test_passes_without_credit_are_dropped_until_it_flows_again() -> None:
+    service = ReferenceService(credit=1, restore=False)
+    service.paused = "the disk is slow"
+
+    def flow() -> None:
+        service.paused = ""
+        (session,) = service.sessions.values()
+        served.push.extend(service.ack(session))
+
+    passes = [samples("a", first, first + 32) for first in range(0, 96, 32)]
+    events = [SeriesBegan(series="a", points=128), *passes, flow, samples("a", 96, 128), SeriesEnded(series="a")]
+    with serving(service) as served:
+        made = relay(Script(*events), served.address, hold_s=0.1)
+        made.run(series=1)
+    (report,) = made.ended
+    assert report.receipt.balanced and report.points == 128
+    frames = [header for header, _ in next(iter(service.sessions.values())).frames.values()]
+    assert sum(frame.points for frame in frames) + report.lost == 128
+    assert sum(frame.dropped_before for frame in frames) == report.receipt.dropped_by_client == report.lost
+    assert [(frame.pass_index, frame.first_point) for frame in frames] == [(0, 0), (2, 31), (3, 0)]
+
+
 def test_no_service_is_said_and_the_relay_goes_on() -> None:
     made = relay(Script(*whole("a"), *whole("b")), "tcp://127.0.0.1:9")
     made.run(series=1)

@@ -9,6 +9,7 @@ from scanmend.plan import ScanPlan
 from scanmend.sources.dectris.simplon import TRIGGERS, ArmedDetector, Simplon
 from scanmend.sources.dectris.source import DectrisSource
 from scanmend.sources.kit import Instrument
+from scanmend.sources.tuning import tune_process
 
 
 class DectrisAdapter:
@@ -32,6 +33,7 @@ class DectrisAdapter:
         """
         if arguments.drive and not arguments.simplon:
             raise InvalidInput("--drive needs the detector's interface.", mend="Give --simplon http://HOST.")
+        tune_process()
         source = DectrisSource(arguments.stream, arguments.threshold)
         if not arguments.simplon:
             return Instrument(source=source)

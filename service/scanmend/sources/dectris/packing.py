@@ -1,26 +1,20 @@
-"""How DECTRIS packs an array: typed arrays of CBOR (RFC 8746), plain or with lz4 or bslz4 (bitshuffle and lz4).
-
-A packed array comes from a network, so every length is compared with what is there before a library written in C
-sees it: bitshuffle itself believes the lengths inside its data.
-"""
+"""How DECTRIS packs an array: typed arrays of CBOR (RFC 8746), plain or with lz4 or bslz4 (bitshuffle and lz4)."""
 
 from __future__ import annotations
 
+import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from scanmend.errors import MalformedMessage
-from scanmend.sources.dectris import extra
-
-MAX_BYTES = 1 << 28
-"""Largest array that is unpacked: more than the largest detector's image."""
+from scanmend.sources import codecs
+from scanmend.sources.codecs import MAX_BYTES, size_error
 
 _HEADER = struct.Struct(">QI")
-_LENGTH = struct.Struct(">I")
-_BITSHUFFLE_MULTIPLE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +30,7 @@ class Packed:
     @property
     def nbytes(self) -> int:
         """Bytes of the array when it is unpacked."""
-        count = 1
-        for side in self.shape:
-            count *= side
-        return count * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 def unpack(packed: Packed) -> npt.NDArray[np.generic]:
@@ -48,93 +39,63 @@ def unpack(packed: Packed) -> npt.NDArray[np.generic]:
     Raises:
         MalformedMessage: An unknown compression, damaged data, or another size than the shape says.
     """
-    if not 0 < packed.nbytes <= MAX_BYTES:
-        raise MalformedMessage(
-            f"An array of shape {packed.shape} has {packed.nbytes} bytes.", mend=f"At most {MAX_BYTES} are taken."
-        )
-    if not packed.compression:
-        if len(packed.data) != packed.nbytes:
-            raise _size_error(packed, len(packed.data))
-        return np.frombuffer(packed.data, packed.dtype).reshape(packed.shape)
-    if packed.compression == "bslz4":
-        return _unpack_bslz4(packed)
-    if packed.compression == "lz4":
-        return _unpack_lz4(packed)
-    if packed.compression == "lz4-block":
-        return np.frombuffer(_lz4_block(packed.data, packed.nbytes), packed.dtype).reshape(packed.shape)
+    codecs.check_size(packed.shape, packed.nbytes)
+    match packed.compression:
+        case "":
+            if len(packed.data) != packed.nbytes:
+                raise size_error(packed.nbytes, len(packed.data))
+            return np.frombuffer(packed.data, packed.dtype).reshape(packed.shape)
+        case "bslz4":
+            return codecs.bslz4(packed.data, _HEADER.size, packed.shape, packed.dtype, _block_bytes(packed))
+        case "lz4":
+            return np.frombuffer(_lz4(packed), packed.dtype).reshape(packed.shape)
+        case "lz4-block":
+            return np.frombuffer(codecs.lz4_block(packed.data, packed.nbytes), packed.dtype).reshape(packed.shape)
     raise MalformedMessage(
         f"An array is packed with {packed.compression!r}, which is not known here.",
         mend="Set the detector's compression to lz4, bslz4 or none.",
     )
 
 
+def unpack_stack(arrays: Sequence[Packed]) -> npt.NDArray[np.generic]:
+    """Several arrays of one shape and type as `(arrays, …)`.
+
+    Of bslz4, whole blocks one after another are a longer array: one call of the library unpacks all of them into their
+    place.
+
+    Raises:
+        MalformedMessage: One of them cannot be unpacked.
+    """
+    first = arrays[0]
+    nbytes = first.nbytes
+    block_bytes = _block_bytes(first) if first.compression == "bslz4" else 0
+    if not block_bytes or nbytes % block_bytes or not 0 < nbytes <= MAX_BYTES:
+        return np.stack([unpack(one) for one in arrays])
+    bodies = []
+    for one in arrays:
+        if one.compression != "bslz4" or _block_bytes(one) != block_bytes:
+            return np.stack([unpack(one) for one in arrays])
+        codecs.check_blocks(one.data, _HEADER.size, nbytes // block_bytes)
+        bodies.append(memoryview(one.data)[_HEADER.size :])
+    return codecs.bslz4_checked(b"".join(bodies), 0, (len(arrays), *first.shape), first.dtype, block_bytes)
+
+
 def _block_bytes(packed: Packed) -> int:
-    """Check the header that both share, and give its block size."""
+    """Check the header that lz4 and bslz4 share, and give its block size."""
     if len(packed.data) < _HEADER.size:
-        raise _size_error(packed, len(packed.data))
+        raise size_error(packed.nbytes, len(packed.data))
     size, block = _HEADER.unpack_from(packed.data)
-    # Some simulators leave the size at 0; shape and type are what counts.
-    if size not in (0, packed.nbytes) or not 0 < block <= MAX_BYTES:
-        raise _size_error(packed, size)
-    return int(block)
+    # Some simulators leave both at 0; shape and type are what counts, and bitshuffle has a block size of its own.
+    if size not in (0, packed.nbytes) or not 0 <= block <= MAX_BYTES:
+        raise size_error(packed.nbytes, size)
+    return int(block) or codecs.BLOCK_BYTES
 
 
-def _blocks(packed: Packed, full: int, left: int) -> list[tuple[int, int, int]]:
-    """Offset, length and unpacked bytes of each lz4 block of `full` bytes; `left` bytes remain after the last one."""
-    found, at, data = [], _HEADER.size, packed.data
-    todo = packed.nbytes - left
-    while todo > 0:
-        if at + _LENGTH.size > len(data):
-            raise _size_error(packed, packed.nbytes - todo)
-        (length,) = _LENGTH.unpack_from(data, at)
-        at += _LENGTH.size
-        if length == 0 or at + length > len(data):
-            raise _size_error(packed, packed.nbytes - todo)
-        found.append((at, length, min(full, todo)))
-        at += length
-        todo -= full
-    if at + left != len(data):
-        raise _size_error(packed, len(data))
-    return found
-
-
-def _unpack_lz4(packed: Packed) -> npt.NDArray[np.generic]:
+def _lz4(packed: Packed) -> bytes:
     """As the lz4 filter of HDF5 packs; a block that lz4 would make longer is stored as it is."""
-    out = bytearray()
-    for at, length, size in _blocks(packed, _block_bytes(packed), 0):
-        block = packed.data[at : at + length]
-        out += block if length == size else _lz4_block(block, size)
-    return np.frombuffer(bytes(out), packed.dtype).reshape(packed.shape)
-
-
-def _lz4_block(block: bytes, size: int) -> bytes:
-    try:
-        out: bytes = extra.lz4_block.decompress(block, uncompressed_size=size)
-    except extra.lz4_block.LZ4BlockError as error:
-        raise MalformedMessage(f"An array packed with lz4 is damaged: {error}.") from error
-    if len(out) != size:
-        raise MalformedMessage(f"A block packed with lz4 has {len(out)} bytes, and should have {size}.")
-    return out
-
-
-def _unpack_bslz4(packed: Packed) -> npt.NDArray[np.generic]:
-    """As the bitshuffle filter of HDF5 packs: whole blocks, one shorter one, and up to seven bare elements."""
-    block, item = _block_bytes(packed), packed.dtype.itemsize
-    elements = packed.nbytes // item
-    if block % (_BITSHUFFLE_MULTIPLE * item):
-        raise _size_error(packed, block)
-    _blocks(packed, block, elements % _BITSHUFFLE_MULTIPLE * item)
-    body = np.frombuffer(packed.data, np.uint8, offset=_HEADER.size)
-    try:
-        array = extra.bitshuffle.decompress_lz4(body, packed.shape, packed.dtype, block // item)
-    except RuntimeError as error:
-        raise MalformedMessage(f"An array packed with bslz4 is damaged: {error}.") from error
-    return np.asarray(array)
-
-
-def _size_error(packed: Packed, found: int) -> MalformedMessage:
-    return MalformedMessage(
-        f"An array of shape {packed.shape} and type {packed.dtype.name} should have {packed.nbytes} bytes, and its "
-        f"data ({packed.compression or 'not packed'}) do not: {found}.",
-        mend="It was damaged on its way, or the detector's settings changed meanwhile.",
-    )
+    block_bytes, out, at = _block_bytes(packed), bytearray(), _HEADER.size
+    for length in codecs.check_blocks(packed.data, at, -(-packed.nbytes // block_bytes)):
+        block, size = packed.data[at + 4 : at + 4 + length], min(block_bytes, packed.nbytes - len(out))
+        out += block if length == size else codecs.lz4_block(block, size)
+        at += 4 + length
+    return bytes(out)

@@ -1,29 +1,68 @@
-"""A DECTRIS detector's stream as a source of images, in Stream V2 or V1, whichever comes."""
+"""A DECTRIS detector's stream as a source of images, in Stream V2 or V1, whichever comes.
+
+Images that follow each other are unpacked together, in threads of their own, while the next ones are received::
+
+    socket ──messages──▶ run of images ──▶ threads unpack ──▶ events, in the order in which they came
+"""
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotDone
+from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
 import zmq
 
 from scanmend.errors import InvalidInput, MalformedMessage
 from scanmend.field import Channel
+from scanmend.sources.codecs import MAX_BYTES
 from scanmend.sources.dectris import stream1, stream2
 from scanmend.sources.dectris.extra import check_installed
-from scanmend.sources.dectris.packing import MAX_BYTES, Packed, unpack
+from scanmend.sources.dectris.packing import Packed, unpack, unpack_stack
 from scanmend.sources.dectris.stream2 import Image, Message, Start
 from scanmend.sources.kit import Event, Images, Lost, Remark, SeriesBegan, SeriesEnded
 from scanmend.sources.problems import Code, Problem
 
 BATCH_IMAGES = 256
-BATCH_BYTES = 32 << 20
-"""Images are handed on together, up to so many and so large: one product of matrices for all."""
+BATCH_BYTES = 4 << 20
+"""Images are unpacked together, up to so many and so large: few calls, and still in the processor's cache."""
 
-QUEUE = 2048
+AT_ONCE_BYTES = 1 << 18
+"""What is smaller is unpacked at once: a thread would take longer to wake."""
+
+THREADS = max(2, min(4, (os.cpu_count() or 2) - 1))
+
+IN_FLIGHT = 16
+"""Runs of images that may be on their way through the threads: many, so that no thread waits for another to wake."""
+
+QUEUE = 8192
 """Messages that may wait in the socket. The detector keeps more, and drops whole series when it can keep none."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """Images of one series that follow each other, as they came."""
+
+    series: str
+    first: int
+    packed: list[Packed] = field(default_factory=list)
+    acquired_ns: int | None = None
+
+    def takes(self, series: str, index: int, packed: Packed, acquired_ns: int | None) -> bool:
+        """Whether an image goes with those that are here."""
+        held = self.packed
+        return not held or (
+            series == self.series
+            and (acquired_ns or 0) >= (self.acquired_ns or 0)
+            and index == self.first + len(held)
+            and packed.shape == held[0].shape
+            and packed.dtype == held[0].dtype
+            and len(held) < BATCH_IMAGES
+            and len(held) * packed.nbytes < BATCH_BYTES
+        )
 
 
 class DectrisSource:
@@ -45,10 +84,10 @@ class DectrisSource:
         self._threshold = threshold
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._socket: zmq.Socket[bytes] | None = None
-        self._events: deque[Event] = deque()
-        self._batch: list[npt.NDArray[np.generic]] = []
-        self._series, self._first = "", 0
-        self._acquired_ns: int | None = None
+        self._queue: deque[Event | Future[list[Event]]] = deque()
+        """What is to be handed on, in this order."""
+        self._run: _Run | None = None
+        self._threads: ThreadPoolExecutor | None = None
 
     def open(self) -> None:
         """Connect; libzmq goes on trying by itself while the detector is not there.
@@ -57,6 +96,7 @@ class DectrisSource:
             InvalidInput: The address is none.
         """
         self.close()
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="unpack")
         self._context = zmq.Context()
         socket = self._socket = self._context.socket(zmq.PULL)
         socket.setsockopt(zmq.RCVHWM, QUEUE)
@@ -75,23 +115,60 @@ class DectrisSource:
 
     def close(self) -> None:
         """Disconnect, and forget what was not handed on."""
-        self._events.clear()
-        self._batch.clear()
+        self._queue.clear()
+        self._run = None
+        if self._threads is not None:
+            self._threads.shutdown(cancel_futures=True)
         if self._context is not None:
             self._context.destroy(linger=0)
-        self._context = self._socket = None
+        self._threads = self._context = self._socket = None
 
     def read(self, timeout_s: float) -> Event | None:
         """The next event; everything that waits in the socket is looked at first, so that images come together."""
-        socket = self._socket
-        if self._events or socket is None:
-            return self._events.popleft() if self._events else None
-        wait_ms = max(0, round(timeout_s * 1000))
-        while not self._events and socket.poll(wait_ms):
-            wait_ms = 0
-            self._take(socket.recv_multipart())
-        self._hand_on()
-        return self._events.popleft() if self._events else None
+        queue = self._queue
+        if self._socket is None or (queue and not isinstance(queue[0], Future)):
+            return self._next(0.0)
+        self._receive_all(self._socket)
+        if not queue and self._run is None and self._socket.poll(max(0, round(timeout_s * 1000))):
+            self._receive_all(self._socket)
+        if not queue:
+            self._hand_on()
+        return self._next(timeout_s)
+
+    def _receive_all(self, socket: zmq.Socket[bytes]) -> None:
+        """Take what waits in the socket, until something is to be handed on, or much is being unpacked."""
+        while len(self._queue) < IN_FLIGHT and not self._ready and all(self._receive(socket) for _ in range(8)):
+            pass
+
+    @property
+    def _ready(self) -> bool:
+        """Whether there is something to hand on now."""
+        first = self._queue[0] if self._queue else None
+        return first is not None and (not isinstance(first, Future) or first.done())
+
+    def _receive(self, socket: zmq.Socket[bytes]) -> bool:
+        """Take one message; False where none waits."""
+        try:
+            parts = socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        self._take(parts)
+        return True
+
+    def _next(self, timeout_s: float) -> Event | None:
+        """Take the first of the queue, and wait for it where it is being unpacked."""
+        while self._queue:
+            first = self._queue[0]
+            if not isinstance(first, Future):
+                self._queue.popleft()
+                return first
+            try:
+                events = first.result(timeout_s)
+            except NotDone:
+                return None
+            self._queue.popleft()
+            self._queue.extendleft(reversed(events))
+        return None
 
     def _take(self, parts: Sequence[bytes]) -> None:
         try:
@@ -111,31 +188,20 @@ class DectrisSource:
     def _take_image(self, message: Image) -> None:
         index = message.index
         try:
-            image = unpack(self._chosen(message))
-            if image.ndim != 2:
-                raise MalformedMessage(f"An image has the shape {image.shape}.")
+            packed = self._chosen(message)
+            if len(packed.shape) != 2:
+                raise MalformedMessage(f"An image has the shape {packed.shape}.")
         except MalformedMessage as error:
-            text = f"Image {index} of series {message.series} cannot be used. {error.message}"
-            problem = Problem(Code.UNDECODABLE, text, error.mend)
-            self._say(Lost(series=message.series, first=index, points=1, problem=problem))
+            self._say(_lost(message.series, index, error))
             return
         acquired_s, began_s = message.acquired_s, message.series_unix_s
         acquired_ns = None if acquired_s is None or began_s is None else int((began_s + acquired_s) * 1e9)
-        held = self._batch
-        if held and not (
-            message.series == self._series
-            and (acquired_ns or 0) >= (self._acquired_ns or 0)
-            and index == self._first + len(held)
-            and image.shape == held[0].shape
-            and image.dtype == held[0].dtype
-            and len(held) < BATCH_IMAGES
-            and len(held) * image.nbytes < BATCH_BYTES
-        ):
+        if self._run is not None and not self._run.takes(message.series, index, packed, acquired_ns):
             self._hand_on()
-        if not held:
-            self._series, self._first = message.series, index
-        held.append(image)
-        self._acquired_ns = acquired_ns
+        if self._run is None:
+            self._run = _Run(message.series, index)
+        self._run.packed.append(packed)
+        self._run.acquired_ns = acquired_ns
 
     def _chosen(self, message: Image) -> Packed:
         channels = message.channels
@@ -148,16 +214,39 @@ class DectrisSource:
         return channels[self._threshold]
 
     def _hand_on(self) -> None:
-        """Make an event of the images that wait."""
-        if self._batch:
-            stack = self._batch[0][None] if len(self._batch) == 1 else np.stack(self._batch)
-            event = Images(series=self._series, first=self._first, stack=stack, acquired_unix_ns=self._acquired_ns)
-            self._batch.clear()
-            self._events.append(event)
+        """Have the images unpacked that wait."""
+        run, self._run = self._run, None
+        if run is None:
+            return
+        if self._threads is None or len(run.packed) * run.packed[0].nbytes < AT_ONCE_BYTES:
+            self._queue.extend(_unpacked(run))
+        else:
+            self._queue.append(self._threads.submit(_unpacked, run))
 
     def _say(self, event: Event) -> None:
         self._hand_on()
-        self._events.append(event)
+        self._queue.append(event)
 
     def _remark(self, code: Code, text: str, mend: str) -> None:
         self._say(Remark(problem=Problem(code, text, mend)))
+
+
+def _unpacked(run: _Run) -> list[Event]:
+    """The images of a run; where one of them cannot be unpacked, each by itself."""
+    try:
+        stack = unpack_stack(run.packed)
+        return [Images(series=run.series, first=run.first, stack=stack, acquired_unix_ns=run.acquired_ns)]
+    except MalformedMessage:
+        events: list[Event] = []
+    for index, packed in enumerate(run.packed, run.first):
+        try:
+            stack = unpack(packed)[None]
+            events.append(Images(series=run.series, first=index, stack=stack, acquired_unix_ns=run.acquired_ns))
+        except MalformedMessage as error:
+            events.append(_lost(run.series, index, error))
+    return events
+
+
+def _lost(series: str, index: int, error: MalformedMessage) -> Lost:
+    text = f"Image {index} of series {series} cannot be used. {error.message}"
+    return Lost(series=series, first=index, points=1, problem=Problem(Code.UNDECODABLE, text, error.mend))

@@ -1,0 +1,1 @@
+"""An areaDetector of EPICS: arrays and a camera's records over PVAccess, on loopback."""

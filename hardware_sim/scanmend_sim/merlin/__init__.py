@@ -1,0 +1,1 @@
+"""A pixelated detector of Merlin's kind: images over TCP, and a control socket."""

@@ -1,0 +1,1 @@
+"""A scan generator of Open Beam Interface's kind, simulated: the adapter's tests need no instrument."""

@@ -1,0 +1,1 @@
+"""The adapter `file`: a file of another program, replayed as if its instrument were measuring now."""

@@ -1,0 +1,1 @@
+"""Quantum Detectors' Merlin: images over TCP, and its control socket."""

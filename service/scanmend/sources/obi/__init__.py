@@ -1,0 +1,1 @@
+"""Open Beam Interface: a scan generator that takes points one by one, over its byte protocol."""
