@@ -24,6 +24,7 @@ Each error says what is wrong and, in `mend`, what the reader can do about it::
     │   └── DamagedRecording                  bytes on disk that fail their checksum
     ├── ExportError                           a file for other programs cannot be written
     ├── InstrumentError                       another maker's instrument said no
+    │   └── DamagedFile                       a file that is replayed ends in the middle
     ├── ModelError                            a restoration model
     │   ├── ModelNotFound                     no such name in the catalogue
     │   ├── ModelCorrupt                      the file is not the one in the manifest
@@ -159,6 +160,10 @@ class ExportError(ScanmendError):
 
 class InstrumentError(ScanmendError):
     """Another maker's instrument answered, and did not do what it was told."""
+
+
+class DamagedFile(InstrumentError):
+    """A file that is replayed ends in the middle, or cannot be unpacked there; what was read before is good."""
 
 
 class ModelError(ScanmendError):

@@ -58,7 +58,7 @@ def test_enough_is_said_again_by_a_service_that_was_started_anew(tmp_path: Path)
         service_pid = None
         samples = scope.run(scope.prepare(step.plan), 0)
         step.submit(samples)
-        session = step._session
+        session = step.session
         while session.enough is None:
             assert session.next_proposal(timeout_s=0.2) is None
         session._core.enough = None  # as if it had been lost with the connection

@@ -104,6 +104,25 @@ def test_half_a_plan_another_order_and_another_plan_are_what_counts(service: Run
         assert receipt.dose_e_per_nm2 == pytest.approx(scope.dose().mean_e_per_nm2)
 
 
+def test_a_pass_in_pieces_says_before_its_last_frame_what_was_run(service: RunningService) -> None:
+    scope = microscope()
+    with Client(service.address) as client:
+        scan = client.adaptive(FIELD, name=name(), **about(scope), max_passes=3, min_gain=0.0)
+        for step in scan:
+            samples = run(scope, step.plan, step.index)
+            run_points = samples.shape[1] if step.index < 2 else 500
+            step.session.send_samples(step.plan, samples[:, :400], step.index, end_of_pass=False)
+            step.ran(step.plan, run_points)
+            with pytest.raises(InvalidInput, match="done"):
+                step.ran(step.plan, run_points)
+            last = samples[:, 400:run_points]
+            step.session.send_samples(step.plan, last, step.index, first_point=400, end_of_pass=True)
+            answer = step.restored()
+            assert answer is not None and answer is step.restoration and answer.end_of_pass
+        assert scan.receipt is not None and scan.receipt.executed == {"accepted": 1, "changed": 1}
+        assert scan.passes == 3 and scan.receipt.balanced
+
+
 def test_a_plan_that_is_declined_ends_the_scan_in_good_order(service: RunningService) -> None:
     scope = microscope()
     with Client(service.address) as client:

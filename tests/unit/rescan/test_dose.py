@@ -37,6 +37,11 @@ def test_ledger_sums_what_was_scanned(name: str, pieces: int) -> None:
     for _ in range(2):
         for first, last in zip(edges[:-1], edges[1:], strict=True):
             ledger.add(plan, int(first), int(last))
+    at_once = DoseLedger(FIELD)
+    for first, last in zip(edges[:-1], edges[1:], strict=True):
+        at_once.add(plan, int(first), int(last), 2)
+    assert at_once.total_dwell_ns == ledger.total_dwell_ns
+    np.testing.assert_array_equal(at_once.dwell_ns, ledger.dwell_ns)
     np.testing.assert_allclose(ledger.dwell_ns, 2 * wanted.reshape(SHAPE))
     electrons = 2 * wanted * 20.0 * ELECTRONS_PER_PA_NS
     assert ledger.spent_e_per_nm2 == pytest.approx(electrons.sum() / FIELD.area_nm2)

@@ -24,7 +24,7 @@ def test_snippets_run(number: int) -> None:
 
 
 def test_there_are_snippets() -> None:
-    assert len(SNIPPETS) == 4
+    assert len(SNIPPETS) == 5
 
 
 TABLES = [

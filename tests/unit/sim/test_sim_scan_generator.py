@@ -8,7 +8,8 @@ import pytest
 from scanmend.errors import PlanError
 from scanmend.field import Capabilities
 from scanmend.plan import Cost, Order, ScanPlan
-from scanmend_sim.scan_generator import ScanGenerator, cut
+from scanmend.plan.fit import cut
+from scanmend_sim.scan_generator import ScanGenerator
 
 SHAPE = (16, 20)
 

@@ -29,7 +29,7 @@ dwell_ns = 1000
 
 
 def test_the_promised_scenarios_are_there() -> None:
-    assert scenario_names() == ["adaptive", "burst", "fading", "flaky", "low_dose", "quiet", "sparse"]
+    assert scenario_names() == ["adaptive", "burst", "detectors", "fading", "flaky", "low_dose", "quiet", "sparse"]
 
 
 @pytest.mark.parametrize("name", scenario_names())
