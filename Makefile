@@ -20,7 +20,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python
 SOURCES := service models hardware_sim tests docs
 REQUIREMENTS := pyproject.toml constraints.txt
 # Programs that read exported files, each in an environment of its own, with the versions of tests/peers/NAME.txt.
-PEERS := hyperspy libertem omezarr tickit direct_electron nion rosettasciio pvapy libertem_live
+PEERS := bluesky hyperspy libertem omezarr tickit direct_electron nion rosettasciio pvapy libertem_live
 
 .PHONY: help demo test lint bench docs peers clean
 
