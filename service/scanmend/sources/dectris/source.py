@@ -38,8 +38,11 @@ THREADS = max(2, min(4, (os.cpu_count() or 2) - 1))
 IN_FLIGHT = 16
 """Runs of images that may be on their way through the threads: many, so that no thread waits for another to wake."""
 
-QUEUE = 8192
-"""Messages that may wait in the socket. The detector keeps more, and drops whole series when it can keep none."""
+QUEUE_BYTES = 1 << 30
+"""What may wait in the socket, so that a pause of a second loses nothing; the detector keeps more, and drops whole
+series when it can keep none."""
+FEWEST_QUEUED, MOST_QUEUED = 64, 65536
+"""libzmq counts messages: so many are `QUEUE_BYTES`, once the size of an image is known; the fewest until then."""
 
 
 @dataclass(slots=True)
@@ -88,6 +91,7 @@ class DectrisSource:
         """What is to be handed on, in this order."""
         self._run: _Run | None = None
         self._threads: ThreadPoolExecutor | None = None
+        self._queued = FEWEST_QUEUED
 
     def open(self) -> None:
         """Connect; libzmq goes on trying by itself while the detector is not there.
@@ -99,7 +103,8 @@ class DectrisSource:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="unpack")
         self._context = zmq.Context()
         socket = self._socket = self._context.socket(zmq.PULL)
-        socket.setsockopt(zmq.RCVHWM, QUEUE)
+        self._queued = FEWEST_QUEUED
+        socket.setsockopt(zmq.RCVHWM, FEWEST_QUEUED)
         socket.setsockopt(zmq.MAXMSGSIZE, 2 * MAX_BYTES)
         socket.setsockopt(zmq.TCP_KEEPALIVE, 1)  # a cable that was pulled out is noticed, and connected again
         socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 5)
@@ -187,6 +192,7 @@ class DectrisSource:
 
     def _take_image(self, message: Image) -> None:
         index = message.index
+        self._size_queue(sum(len(packed.data) for packed in message.channels.values()))
         try:
             packed = self._chosen(message)
             if len(packed.shape) != 2:
@@ -202,6 +208,13 @@ class DectrisSource:
             self._run = _Run(message.series, index)
         self._run.packed.append(packed)
         self._run.acquired_ns = acquired_ns
+
+    def _size_queue(self, nbytes: int) -> None:
+        """Let as many images wait as there is room for; libzmq takes this while it is connected (4.2 and newer)."""
+        fitting = max(FEWEST_QUEUED, min(MOST_QUEUED, QUEUE_BYTES // max(1, nbytes)))
+        if self._socket is not None and not self._queued <= 2 * fitting <= 4 * self._queued:
+            self._socket.setsockopt(zmq.RCVHWM, fitting)
+            self._queued = fitting
 
     def _chosen(self, message: Image) -> Packed:
         channels = message.channels
