@@ -8,17 +8,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import zmq
 
 from scanmend.errors import MalformedMessage, MissingExtra
 from scanmend.sources.dectris import extra, stream1, stream2
 from scanmend.sources.dectris.packing import Packed, unpack
-from scanmend.sources.dectris.source import FEWEST_QUEUED, MOST_QUEUED, QUEUE_BYTES, DectrisSource
 from scanmend.sources.dectris.stream2 import End, Image, Start
-from scanmend.sources.kit import Images
 from scanmend_sim.dectris import cbor
 from scanmend_sim.dectris.messages import SeriesInfo, StreamV1, StreamV2
-from scanmend_sim.dectris.sender import Sender
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "dectris"
 DEAD = np.zeros((4, 6), bool)
@@ -204,32 +200,6 @@ def test_a_package_that_is_missing_is_named_with_its_mend(monkeypatch: pytest.Mo
     monkeypatch.setattr(extra, "_missing", "bitshuffle")
     with pytest.raises(MissingExtra, match=r"bitshuffle.*scanmend\[dectris\]"):
         extra.check_installed()
-
-
-def test_as_many_images_wait_as_there_is_room_for() -> None:
-    """Small images in tens of thousands, so that a pause loses none; of the largest no more than memory holds."""
-    sender = Sender()
-    source = DectrisSource(sender.address)
-    source.open()
-    try:
-        socket = source._socket
-        assert socket is not None and socket.getsockopt(zmq.RCVHWM) == FEWEST_QUEUED
-        for side, images in ((8, 200), (2048, 2)):
-            info = sender.new_series(images, (side, side))
-            sender.start(info)
-            stack = np.zeros((images, side, side), np.uint16)
-            sender.images(info, 0, stack, "")
-            sender.end(info)
-            taken = 0
-            while taken < images:
-                event = source.read(5.0)
-                assert event is not None, "images are missing"
-                taken += event.stack.shape[0] if isinstance(event, Images) else 0
-            expected = min(MOST_QUEUED, QUEUE_BYTES // stack[0].nbytes)
-            assert socket.getsockopt(zmq.RCVHWM) == expected
-    finally:
-        source.close()
-        sender.close()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,9 @@ from scanmend.errors import ScanmendError
 ROW = 256
 """Images of a line of the scan; series are whole lines."""
 
+QUEUE = 32768
+"""Images that may wait in our socket, some 0.9 GB; LiberTEM-live's buffer has 2 GB."""
+
 START_S = 120.0
 DISK, INNER, OUTER = 1 / 8, 1 / 6, 1 / 2.2
 """Radii of the two virtual detectors, as shares of the image's side."""
@@ -55,6 +58,7 @@ def ours(side: int, address: str, folder: Path) -> Iterator[StreamReader]:
     """The adapter with two virtual detectors, and the running service at an address behind it."""
     with _sender(side, folder / "sender-ours.log") as (sender, _, data_port):
         words = ["source", "dectris", "--address", address, "--stream", f"tcp://127.0.0.1:{data_port}", "--json"]
+        words += ["--queue", str(QUEUE)]
         words += ["--shape", "256x256", "--pixel-size-nm", "1", "--dwell-us", "100", "--model", "identity"]
         words += ["--detector", f"disk:radius={side * DISK},name=BF"]
         words += ["--detector", f"annular:inner={side * INNER},outer={side * OUTER},name=HAADF"]

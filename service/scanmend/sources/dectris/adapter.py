@@ -7,7 +7,7 @@ import argparse
 from scanmend.errors import InvalidInput
 from scanmend.plan import ScanPlan
 from scanmend.sources.dectris.simplon import TRIGGERS, ArmedDetector, Simplon
-from scanmend.sources.dectris.source import DectrisSource
+from scanmend.sources.dectris.source import QUEUE, DectrisSource
 from scanmend.sources.kit import Instrument
 from scanmend.sources.tuning import tune_process
 
@@ -21,6 +21,7 @@ class DectrisAdapter:
         """Describe its options."""
         parser.add_argument("--stream", default="tcp://127.0.0.1:31001", help="address of the detector's stream")
         parser.add_argument("--threshold", default="", help="channel of the images; the first where it is not given")
+        parser.add_argument("--queue", type=int, default=QUEUE, help="images that may wait here, in memory")
         parser.add_argument("--simplon", help="address of the detector's interface, for --drive: http://HOST")
         parser.add_argument("--trigger", choices=TRIGGERS, default="exts", help="what begins a series, with --drive")
 
@@ -33,8 +34,10 @@ class DectrisAdapter:
         """
         if arguments.drive and not arguments.simplon:
             raise InvalidInput("--drive needs the detector's interface.", mend="Give --simplon http://HOST.")
+        if arguments.queue < 1:
+            raise InvalidInput(f"A queue of {arguments.queue} images.", mend="Give --queue 1 or more.")
         tune_process()
-        source = DectrisSource(arguments.stream, arguments.threshold)
+        source = DectrisSource(arguments.stream, arguments.threshold, arguments.queue)
         if not arguments.simplon:
             return Instrument(source=source)
         controller = ArmedDetector(Simplon(arguments.simplon), plan, arguments.trigger)

@@ -38,11 +38,10 @@ THREADS = max(2, min(4, (os.cpu_count() or 2) - 1))
 IN_FLIGHT = 16
 """Runs of images that may be on their way through the threads: many, so that no thread waits for another to wake."""
 
-QUEUE_BYTES = 1 << 30
-"""What may wait in the socket, so that a pause of a second loses nothing; the detector keeps more, and drops whole
-series when it can keep none."""
-FEWEST_QUEUED, MOST_QUEUED = 64, 65536
-"""libzmq counts messages: so many are `QUEUE_BYTES`, once the size of an image is known; the fewest until then."""
+QUEUE = 1024
+"""Images that may wait in the socket, each with its packed size in memory. The detector keeps more, and drops whole
+series when it can keep none. libzmq counts messages and not bytes; and the number must not be changed once there is a
+connection: one that is full at the old number then stands still for ever."""
 
 
 @dataclass(slots=True)
@@ -74,6 +73,7 @@ class DectrisSource:
     Args:
         stream: ZeroMQ address of the detector's stream, for example `tcp://192.168.1.20:31001`.
         threshold: Which of its channels to read; the first of each image where it is empty.
+        queue: Images that may wait in the socket.
 
     Raises:
         MissingExtra: cbor2, lz4 or bitshuffle is not installed.
@@ -81,9 +81,10 @@ class DectrisSource:
 
     channels: tuple[Channel, ...] = ()
 
-    def __init__(self, stream: str, threshold: str = "") -> None:
+    def __init__(self, stream: str, threshold: str = "", queue: int = QUEUE) -> None:
         check_installed()
         self.stream = stream
+        self._most_waiting = queue
         self._threshold = threshold
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._socket: zmq.Socket[bytes] | None = None
@@ -91,7 +92,6 @@ class DectrisSource:
         """What is to be handed on, in this order."""
         self._run: _Run | None = None
         self._threads: ThreadPoolExecutor | None = None
-        self._queued = FEWEST_QUEUED
 
     def open(self) -> None:
         """Connect; libzmq goes on trying by itself while the detector is not there.
@@ -103,8 +103,7 @@ class DectrisSource:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="unpack")
         self._context = zmq.Context()
         socket = self._socket = self._context.socket(zmq.PULL)
-        self._queued = FEWEST_QUEUED
-        socket.setsockopt(zmq.RCVHWM, FEWEST_QUEUED)
+        socket.setsockopt(zmq.RCVHWM, self._most_waiting)
         socket.setsockopt(zmq.MAXMSGSIZE, 2 * MAX_BYTES)
         socket.setsockopt(zmq.TCP_KEEPALIVE, 1)  # a cable that was pulled out is noticed, and connected again
         socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 5)
@@ -192,7 +191,6 @@ class DectrisSource:
 
     def _take_image(self, message: Image) -> None:
         index = message.index
-        self._size_queue(sum(len(packed.data) for packed in message.channels.values()))
         try:
             packed = self._chosen(message)
             if len(packed.shape) != 2:
@@ -208,13 +206,6 @@ class DectrisSource:
             self._run = _Run(message.series, index)
         self._run.packed.append(packed)
         self._run.acquired_ns = acquired_ns
-
-    def _size_queue(self, nbytes: int) -> None:
-        """Let as many images wait as there is room for; libzmq takes this while it is connected (4.2 and newer)."""
-        fitting = max(FEWEST_QUEUED, min(MOST_QUEUED, QUEUE_BYTES // max(1, nbytes)))
-        if self._socket is not None and not self._queued <= 2 * fitting <= 4 * self._queued:
-            self._socket.setsockopt(zmq.RCVHWM, fitting)
-            self._queued = fitting
 
     def _chosen(self, message: Image) -> Packed:
         channels = message.channels
