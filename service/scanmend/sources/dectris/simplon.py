@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from scanmend.errors import InstrumentError, NotConnected, PlanError
-from scanmend.field import Capabilities
+from scanmend.errors import InstrumentError, NotConnected
 from scanmend.plan import ScanPlan
+from scanmend.sources.detector import DetectorControl
 
 VERSION = "1.8.0"
 TRIGGERS = ("exts", "exte", "ints")
@@ -92,7 +92,7 @@ class Simplon:
             raise InstrumentError(f"The detector's answer to {path} is no JSON: {error}.") from error
 
 
-class ArmedDetector:
+class ArmedDetector(DetectorControl):
     """A detector that is armed for a plan's points; the scan generator that triggers it moves the beam.
 
     Args:
@@ -103,24 +103,10 @@ class ArmedDetector:
     """
 
     def __init__(self, simplon: Simplon, plan: ScanPlan, trigger: str = "exts", *, ready_s: float = 20.0) -> None:
+        super().__init__(plan, MAX_IMAGES)
         self._simplon = simplon
-        self._plan = plan
         self._trigger = trigger
         self._ready_s = ready_s
-
-    def capabilities(self) -> Capabilities:
-        """A detector moves no beam: it can be given only the plan that the scan generator runs anyway."""
-        return Capabilities(points=False, dwell_per_point=False, max_points=MAX_IMAGES)
-
-    def prepare(self, plan: ScanPlan) -> ScanPlan:
-        """The plan, where it is the scan generator's.
-
-        Raises:
-            PlanError: It is another.
-        """
-        if plan != self._plan:
-            raise PlanError("A detector alone can run no other plan.", mend="Connect a scan generator too.")
-        return plan
 
     def begin(self, plan: ScanPlan, passes: int) -> None:
         """Arm for `passes` times the plan's points, and wait until the detector is ready.

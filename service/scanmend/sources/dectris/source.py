@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotDone
-from dataclasses import dataclass, field
 
 import zmq
 
 from scanmend.errors import InvalidInput, MalformedMessage
 from scanmend.field import Channel
+from scanmend.sources.batch import Run
 from scanmend.sources.codecs import MAX_BYTES
 from scanmend.sources.dectris import stream1, stream2
 from scanmend.sources.dectris.extra import check_installed
@@ -25,10 +25,6 @@ from scanmend.sources.dectris.packing import Packed, unpack, unpack_stack
 from scanmend.sources.dectris.stream2 import Image, Message, Start
 from scanmend.sources.kit import Event, Images, Lost, Remark, SeriesBegan, SeriesEnded
 from scanmend.sources.problems import Code, Problem
-
-BATCH_IMAGES = 256
-BATCH_BYTES = 4 << 20
-"""Images are unpacked together, up to so many and so large: few calls, and still in the processor's cache."""
 
 AT_ONCE_BYTES = 1 << 18
 """What is smaller is unpacked at once: a thread would take longer to wake."""
@@ -42,29 +38,6 @@ QUEUE = 1024
 """Images that may wait in the socket, each with its packed size in memory. The detector keeps more, and drops whole
 series when it can keep none. libzmq counts messages and not bytes; and the number must not be changed once there is a
 connection: one that is full at the old number then stands still for ever."""
-
-
-@dataclass(slots=True)
-class _Run:
-    """Images of one series that follow each other, as they came."""
-
-    series: str
-    first: int
-    packed: list[Packed] = field(default_factory=list)
-    acquired_ns: int | None = None
-
-    def takes(self, series: str, index: int, packed: Packed, acquired_ns: int | None) -> bool:
-        """Whether an image goes with those that are here."""
-        held = self.packed
-        return not held or (
-            series == self.series
-            and (acquired_ns or 0) >= (self.acquired_ns or 0)
-            and index == self.first + len(held)
-            and packed.shape == held[0].shape
-            and packed.dtype == held[0].dtype
-            and len(held) < BATCH_IMAGES
-            and len(held) * packed.nbytes < BATCH_BYTES
-        )
 
 
 class DectrisSource:
@@ -90,7 +63,7 @@ class DectrisSource:
         self._socket: zmq.Socket[bytes] | None = None
         self._queue: deque[Event | Future[list[Event]]] = deque()
         """What is to be handed on, in this order."""
-        self._run: _Run | None = None
+        self._run: Run[Packed] | None = None
         self._threads: ThreadPoolExecutor | None = None
 
     def open(self) -> None:
@@ -200,12 +173,9 @@ class DectrisSource:
             return
         acquired_s, began_s = message.acquired_s, message.series_unix_s
         acquired_ns = None if acquired_s is None or began_s is None else int((began_s + acquired_s) * 1e9)
-        if self._run is not None and not self._run.takes(message.series, index, packed, acquired_ns):
+        if self._run is None or not self._run.take(message.series, index, packed, acquired_ns):
             self._hand_on()
-        if self._run is None:
-            self._run = _Run(message.series, index)
-        self._run.packed.append(packed)
-        self._run.acquired_ns = acquired_ns
+            self._run = Run(message.series, index, [packed], acquired_ns)
 
     def _chosen(self, message: Image) -> Packed:
         channels = message.channels
@@ -222,7 +192,7 @@ class DectrisSource:
         run, self._run = self._run, None
         if run is None:
             return
-        if self._threads is None or len(run.packed) * run.packed[0].nbytes < AT_ONCE_BYTES:
+        if self._threads is None or len(run.images) * run.images[0].nbytes < AT_ONCE_BYTES:
             self._queue.extend(_unpacked(run))
         else:
             self._queue.append(self._threads.submit(_unpacked, run))
@@ -235,14 +205,14 @@ class DectrisSource:
         self._say(Remark(problem=Problem(code, text, mend)))
 
 
-def _unpacked(run: _Run) -> list[Event]:
+def _unpacked(run: Run[Packed]) -> list[Event]:
     """The images of a run; where one of them cannot be unpacked, each by itself."""
     try:
-        stack = unpack_stack(run.packed)
+        stack = unpack_stack(run.images)
         return [Images(series=run.series, first=run.first, stack=stack, acquired_unix_ns=run.acquired_ns)]
     except MalformedMessage:
         events: list[Event] = []
-    for index, packed in enumerate(run.packed, run.first):
+    for index, packed in enumerate(run.images, run.first):
         try:
             stack = unpack(packed)[None]
             events.append(Images(series=run.series, first=index, stack=stack, acquired_unix_ns=run.acquired_ns))

@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from scanmend.errors import InstrumentError, NotConnected, PlanError
-from scanmend.field import Capabilities
+from scanmend.errors import InstrumentError, NotConnected
 from scanmend.plan import ScanPlan
+from scanmend.sources.detector import DetectorControl
 from scanmend.sources.epics import extra
 
 SINGLE, MULTIPLE, CONTINUOUS = 0, 1, 2
@@ -73,7 +73,7 @@ def number_of(value: Any) -> int:
         raise InstrumentError(f"A PV of the camera holds no number: {error!r}.", mend="Look at its prefix.") from error
 
 
-class AcquiringCamera:
+class AcquiringCamera(DetectorControl):
     """A camera that is told to acquire a plan's points; the scan generator that triggers it moves the beam.
 
     Args:
@@ -95,26 +95,12 @@ class AcquiringCamera:
         timeout_s: float = 3.0,
         begin_s: float = 10.0,
     ) -> None:
+        super().__init__(plan, MAX_IMAGES, "camera")
         self._prefix = prefix
         self._conf = conf
-        self._plan = plan
         self._points_per_array = points_per_array
         self._timeout_s = timeout_s
         self._begin_s = begin_s
-
-    def capabilities(self) -> Capabilities:
-        """A camera moves no beam: it can be given only the plan that the scan generator runs anyway."""
-        return Capabilities(points=False, dwell_per_point=False, max_points=MAX_IMAGES)
-
-    def prepare(self, plan: ScanPlan) -> ScanPlan:
-        """The plan, where it is the scan generator's.
-
-        Raises:
-            PlanError: It is another.
-        """
-        if plan != self._plan:
-            raise PlanError("A camera alone can run no other plan.", mend="Connect a scan generator too.")
-        return plan
 
     def begin(self, plan: ScanPlan, passes: int) -> None:
         """Set the counter back, and acquire `passes` times the plan's points.

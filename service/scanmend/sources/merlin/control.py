@@ -6,9 +6,9 @@ import contextlib
 import socket
 import time
 
-from scanmend.errors import InstrumentError, NotConnected, PlanError
-from scanmend.field import Capabilities
+from scanmend.errors import InstrumentError, NotConnected
 from scanmend.plan import ScanPlan
+from scanmend.sources.detector import DetectorControl
 from scanmend.sources.merlin.mpx import HEAD_BYTES, body_bytes, frame
 
 TRIGGERS = ("as-set", "soft")
@@ -95,7 +95,7 @@ class Control:
         return held[HEAD_BYTES:]
 
 
-class ArmedMerlin:
+class ArmedMerlin(DetectorControl):
     """A detector that is armed for a plan's points; the scan generator that triggers it moves the beam.
 
     Args:
@@ -106,24 +106,10 @@ class ArmedMerlin:
     """
 
     def __init__(self, control: Control, plan: ScanPlan, trigger: str = "as-set", *, stop_s: float = 5.0) -> None:
+        super().__init__(plan, MAX_IMAGES)
         self._control = control
-        self._plan = plan
         self._trigger = trigger
         self._stop_s = stop_s
-
-    def capabilities(self) -> Capabilities:
-        """A detector moves no beam: it can be given only the plan that the scan generator runs anyway."""
-        return Capabilities(points=False, dwell_per_point=False, max_points=MAX_IMAGES)
-
-    def prepare(self, plan: ScanPlan) -> ScanPlan:
-        """The plan, where it is the scan generator's.
-
-        Raises:
-            PlanError: It is another.
-        """
-        if plan != self._plan:
-            raise PlanError("A detector alone can run no other plan.", mend="Connect a scan generator too.")
-        return plan
 
     def begin(self, plan: ScanPlan, passes: int) -> None:
         """Arm for `passes` times the plan's points, 0 for as many as a number has digits for.
