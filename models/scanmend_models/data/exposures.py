@@ -41,6 +41,10 @@ class ExposureConfig:
     """Share of exposures whose scan is distorted, or whose lines differ in brightness."""
     blurred: float = 0.25
     """Share of pictures seen by a wide probe."""
+    grainy: float = 0.5
+    """Share of sparse exposures without noise whose specimen has a grain of its own, as pictures of high dose have."""
+    grain: tuple[float, float] = (0.003, 0.04)
+    """Standard deviation of that grain, from pixel to pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,9 @@ def expose(rng: np.random.Generator, picture: Picture, config: ExposureConfig) -
     shape = truth.shape
     if task == 0:
         weight = geometry.sparse(rng, shape, log_uniform(rng, *config.coverage))
+        if rng.random() < config.grainy:
+            grain = (log_uniform(rng, *config.grain) * rng.standard_normal(shape)).astype(np.float32)
+            truth, seen = truth + grain, seen + grain
         return Example(np.where(weight > 0, seen, 0.0).astype(np.float32), weight, 0.0, 0.0, truth)
     electrons = log_uniform(rng, *config.electrons)
     read_electrons = log_uniform(rng, *config.read_noise) if rng.random() < 0.25 else 0.0

@@ -50,6 +50,8 @@ class TrainConfig:
     clip_norm: float = 1.0
     average: float = 0.999
     """Decay of the moving average of the weights, which is what is exported."""
+    good_enough: float = 1e-4
+    """Mean squared error (40 dB) below which little is gained by a patch's getting better."""
     beta: float = 0.5
     """Of the β-NLL."""
     nll_weight: float = 0.1

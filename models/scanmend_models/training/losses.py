@@ -7,25 +7,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-LEAST_MSE = 5e-4
-"""Mean squared error (33 dB) below which a patch is nearly good enough: flat patches do not outweigh the others."""
 LEAST_SIGMA = 1e-4
 """Standard deviations are not asked to be smaller, over the range of the picture."""
 MOST_SURPRISE = 50.0
 """Bound on squared error over variance: one wrong pixel does not set the scale of a patch."""
 
 
-def error_db(estimate: Tensor, truth: Tensor) -> Tensor:
+def error_db(estimate: Tensor, truth: Tensor, good_enough: float) -> Tensor:
     """Mean squared error of every patch, on a logarithmic scale: what PSNR averages over pictures, up to a factor.
 
     Args:
         estimate: (B, 1, H, W).
         truth: The same.
+        good_enough: Mean squared error that is added to every patch's, so that flat patches do not outweigh others.
 
     Returns:
         (B,).
     """
-    return torch.log((estimate - truth).square().mean((1, 2, 3)) + LEAST_MSE)
+    return torch.log((estimate - truth).square().mean((1, 2, 3)) + good_enough)
 
 
 def beta_nll(estimate: Tensor, sigma: Tensor, truth: Tensor, beta: float) -> Tensor:

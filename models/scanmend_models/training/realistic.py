@@ -56,10 +56,10 @@ class RealisticTrainer(Trainer):
             prepared = network.prepare(*asked)
             answer, large = network.both(prepared.features)
         estimate, sigma = network.finish(prepared, answer)
-        error = error_db(estimate, truth)
+        error = error_db(estimate, truth, self.config.good_enough)
         halved = F.avg_pool2d(prepared.filled, 2) + prepared.scale * F.avg_pool2d(prepared.step, 2) * large.float()
         loss = self.clip(error).mean()
-        loss = loss + settings.trainer_weight * error_db(halved, F.avg_pool2d(truth, 2)).mean()
+        loss = loss + settings.trainer_weight * error_db(halved, F.avg_pool2d(truth, 2), self.config.good_enough).mean()
         surprise = torch.zeros(())
         if self.step >= self.config.mean_only_steps:
             surprise = beta_nll(estimate, sigma, truth, self.config.beta).mean()

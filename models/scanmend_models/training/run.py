@@ -171,7 +171,7 @@ class Trainer:
         """Give what the network is to make small, and, for the curve, error and surprise."""
         config = self.config
         estimate, sigma, truth = self._answer(self.network, batch)
-        error = error_db(estimate, truth)
+        error = error_db(estimate, truth, config.good_enough)
         loss = self.clip(error).mean()
         surprise = torch.zeros(())
         if self.step >= config.mean_only_steps:

@@ -75,6 +75,17 @@ def test_samples_free_of_noise_are_the_truth_where_the_scan_is_sound():
     assert np.array_equal(example.values[seen], example.truth[seen])
 
 
+def test_the_grain_of_a_specimen_is_part_of_the_truth_and_of_its_samples():
+    picture = np.full((96, 96), 0.5, np.float32)
+    grainy = ExposureConfig(
+        noise_free=1.0, dense=0, dwelt=0, sparse_noisy=0, flawed=0, blurred=0, grainy=1.0, grain=(0.02, 0.02)
+    )
+    example = expose(np.random.default_rng(4), picture, grainy)
+    seen = example.weight > 0
+    assert np.array_equal(example.values[seen], example.truth[seen])
+    assert example.truth.std() == pytest.approx(0.02, rel=0.05) and example.units_per_electron == 0
+
+
 def test_a_batch_is_the_same_whoever_made_the_ones_before():
     fresh = make_batch(Pictures(SMALL, 7), SMALL, 7, 5)
     running = iter(Batches(SMALL, 7, start=4))
