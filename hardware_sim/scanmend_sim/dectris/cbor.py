@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scanmend.sources.dectris import extra
+from scanmend_sim import packing
 
 SELF_DESCRIBED = 55799
 MULTI_DIMENSIONAL = 40
@@ -76,16 +76,14 @@ def array(values: npt.NDArray[np.generic], compression: str = "") -> Tag:
 
 def pack(values: npt.NDArray[np.generic], compression: str) -> bytes:
     """The bytes of an array as the filters of HDF5 pack them. Raises as `array` does."""
-    extra.check_installed()
     if compression == "bslz4":
-        block = BLOCK_BYTES // values.dtype.itemsize
-        body: bytes = extra.bitshuffle.compress_lz4(values, block).tobytes()
+        body = packing.bslz4(values, BLOCK_BYTES // values.dtype.itemsize)
         return struct.pack(">QI", values.nbytes, BLOCK_BYTES) + body
     if compression == "lz4":
         data, out = values.tobytes(), struct.pack(">QI", values.nbytes, BLOCK_BYTES)
         for start in range(0, len(data), BLOCK_BYTES):
             block_bytes = data[start : start + BLOCK_BYTES]
-            packed = extra.lz4_block.compress(block_bytes, store_size=False)
+            packed = packing.lz4_block(block_bytes)
             packed = block_bytes if len(packed) >= len(block_bytes) else packed
             out += struct.pack(">I", len(packed)) + packed
         return out

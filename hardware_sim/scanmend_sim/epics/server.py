@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scanmend.sources import codecs
 from scanmend.sources.epics import extra
+from scanmend_sim import packing
 
 PREFIX = "SIM:"
 IMAGE = "SIM:Pva1:Image"
@@ -141,9 +141,9 @@ def pack(values: npt.NDArray[np.generic], codec: str) -> npt.NDArray[np.generic]
     """The bytes of an array as areaDetector's codec plugin packs them."""
     match codec:
         case "bslz4":
-            return np.asarray(codecs.bitshuffle.compress_lz4(values.reshape(-1), 0)).view(np.uint8)
+            return np.frombuffer(packing.bslz4(values), np.uint8)
         case "lz4":
-            return np.frombuffer(codecs.lz4_library.compress(values.tobytes(), store_size=False), np.uint8)
+            return np.frombuffer(packing.lz4_block(values.tobytes()), np.uint8)
         case "blosc":
             return np.frombuffer(extra.Blosc("lz4", 5).encode(values.tobytes()), np.uint8)
     return np.zeros(16, np.uint8)

@@ -84,5 +84,4 @@ class Batch:
         run, self._run = self._run, None
         if run is None:
             return None
-        stack = run.images[0][None] if len(run.images) == 1 else np.stack(run.images)
-        return Images(series=run.series, first=run.first, stack=stack, acquired_unix_ns=run.acquired_ns)
+        return Images(series=run.series, first=run.first, stack=run.images, acquired_unix_ns=run.acquired_ns)

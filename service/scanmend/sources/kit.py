@@ -7,6 +7,7 @@ bytes and nothing of the service: `scanmend.sources.relay` turns what it says in
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -50,10 +51,16 @@ class Images:
     series: str
     first: int
     """Number of the first one in its series, from 0."""
-    stack: npt.NDArray[np.generic]
-    """`(points, height, width)`."""
+    stack: npt.NDArray[np.generic] | Sequence[npt.NDArray[np.generic]]
+    """`(points, height, width)`, or the images one by one, of one size and type: putting them together is a copy."""
     acquired_unix_ns: int | None = None
     """When the last one was taken, by the instrument's clock; None where it does not say."""
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """`(height, width)`."""
+        height, width = self.stack[0].shape
+        return height, width
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +94,7 @@ def points_of(event: Samples | Images | Lost) -> int:
     """How many points an event is about."""
     if isinstance(event, Lost):
         return event.points
-    return int(event.values.shape[-1] if isinstance(event, Samples) else event.stack.shape[0])
+    return int(event.values.shape[-1] if isinstance(event, Samples) else len(event.stack))
 
 
 Event = SeriesBegan | Samples | Images | Lost | SeriesEnded | Remark

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -94,22 +95,24 @@ class Reducer:
         self._looked_at = slice(int(lines[0]) * image_shape[1], (int(lines[-1]) + 1) * image_shape[1])
         self._weights = [np.ascontiguousarray(row.reshape(-1)[self._looked_at]) for row in rows]
 
-    def reduce(self, stack: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+    def reduce(self, stack: npt.NDArray[np.generic] | Sequence[npt.NDArray[np.generic]]) -> npt.NDArray[np.float32]:
         """Samples of a stack of images.
 
         Args:
-            stack: `(points, height, width)`, of any type of number.
+            stack: One or more images `(height, width)`, of any type of number.
 
         Returns:
             `(channels, points)`, float32. Sums are exact up to 16.7 million counts, and right to 1e-6 beyond.
         """
-        flat = stack.reshape(stack.shape[0], -1)[:, self._looked_at]
-        out = np.empty((len(self.channels), flat.shape[0]), np.float32)
-        step = max(1, BLOCK_BYTES // (4 * flat.shape[1]))
-        room = np.empty((min(step, flat.shape[0]), flat.shape[1]), np.float32)
-        for start in range(0, flat.shape[0], step):
-            block = room[: min(step, flat.shape[0] - start)]
-            np.copyto(block, flat[start : start + step], casting="same_kind" if flat.dtype.kind == "f" else "unsafe")
+        points, pixels = len(stack), len(self._weights[0])
+        casting: Literal["same_kind", "unsafe"] = "same_kind" if stack[0].dtype.kind == "f" else "unsafe"
+        out = np.empty((len(self.channels), points), np.float32)
+        step = max(1, BLOCK_BYTES // (4 * pixels))
+        room = np.empty((min(step, points), pixels), np.float32)
+        for start in range(0, points, step):
+            block = room[: min(step, points - start)]
+            for line, image in zip(block, stack[start : start + step], strict=True):
+                np.copyto(line, image.reshape(-1)[self._looked_at], casting=casting)
             # One channel after the other: for a few of them the product of two matrices is several times as slow.
             for row, weights in zip(out, self._weights, strict=True):
                 np.dot(block, weights, out=row[start : start + step])

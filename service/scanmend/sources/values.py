@@ -72,14 +72,14 @@ class Values:
         else:
             if self._reducer is None:
                 self._reducer = self._make_reducer(event)
-            if event.stack.shape[1:] == self._reducer.image_shape:
+            if event.image_shape == self._reducer.image_shape:
                 return self._reducer.reduce(event.stack)
-            wrong = f"Images of {event.stack.shape[1:]} pixels came in a series of {self._reducer.image_shape}"
+            wrong = f"Images of {event.image_shape} pixels came in a series of {self._reducer.image_shape}"
         text = f"{wrong} at point {event.first} of {event.series}."
         return Problem(Code.WRONG_SIZE, text, "Begin a new series after a change.")
 
     def _make_reducer(self, event: Images) -> Reducer:
-        height, width = event.stack.shape[1:]
+        height, width = event.image_shape
         if self._dead is not None and self._dead.shape != (height, width):
             raise InvalidInput(
                 f"The mask of dead pixels has the shape {self._dead.shape}, the images have {(height, width)}.",

@@ -13,6 +13,7 @@ from scanmend.errors import MalformedMessage, MissingExtra
 from scanmend.sources.dectris import extra, stream1, stream2
 from scanmend.sources.dectris.packing import Packed, unpack
 from scanmend.sources.dectris.stream2 import End, Image, Start
+from scanmend_sim import packing
 from scanmend_sim.dectris import cbor
 from scanmend_sim.dectris.messages import SeriesInfo, StreamV1, StreamV2
 
@@ -173,7 +174,7 @@ def test_a_bare_block_and_a_size_of_nothing_as_v1_senders_send_them() -> None:
     parts = StreamV1().image(INFO, 0, PICTURE, "bslz4")
     parts[2] = bytes(8) + parts[2][8:]  # a simulator leaves the size at 0
     np.testing.assert_array_equal(unpack(stream1.decode(parts).channels[stream1.CHANNEL]), PICTURE)
-    block = extra.lz4_block.compress(PICTURE.tobytes(), store_size=False)
+    block = packing.lz4_block(PICTURE.tobytes())
     parts = [parts[0], parts[1].replace(b"bs16-lz4<", b"lz4<"), block]
     image = stream1.decode(parts)
     assert image.acquired_s is None
@@ -197,9 +198,12 @@ def test_what_is_no_message_of_v1_is_said_so(parts: list[bytes]) -> None:
 
 
 def test_a_package_that_is_missing_is_named_with_its_mend(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extra, "_missing", "bitshuffle")
-    with pytest.raises(MissingExtra, match=r"bitshuffle.*scanmend\[dectris\]"):
+    monkeypatch.setattr(extra, "_missing", "cbor2")
+    with pytest.raises(MissingExtra, match=r"cbor2.*scanmend\[dectris\]"):
         extra.check_installed()
+    monkeypatch.setattr(packing, "_missing", "bitshuffle")
+    with pytest.raises(MissingExtra, match=r"bitshuffle.*scanmend\[simulate\]"):
+        packing.lz4_block(b"")
 
 
 if __name__ == "__main__":

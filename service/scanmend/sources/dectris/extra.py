@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from scanmend.errors import MissingExtra
+from scanmend.sources import codecs
 
-__all__ = ["bitshuffle", "cbor2", "check_installed", "lz4_block"]
+__all__ = ["cbor2", "check_installed"]
 
 _missing: str | None = None
 try:
-    import bitshuffle
     import cbor2
-    import lz4.block as lz4_block
 except ImportError as error:
     _missing = error.name or str(error)
 
@@ -21,8 +20,8 @@ def check_installed() -> None:
     Raises:
         MissingExtra: One is.
     """
-    if _missing is not None:
+    if (missing := _missing or codecs.missing) is not None:
         raise MissingExtra(
-            f"DECTRIS streams need the package {_missing}, which is not installed.",
+            f"DECTRIS streams need the package {missing}, which is not installed.",
             mend="Install the extra: pip install 'scanmend[dectris]'.",
         )
