@@ -1,4 +1,4 @@
-"""Packs arrays as detectors do; bitshuffle and lz4, which it needs, are the extra `simulate`."""
+"""Packs arrays as detectors do; bitshuffle and lz4, which it needs, are in the extra `dectris`."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ def _check_installed() -> None:
     if _missing is not None:
         raise MissingExtra(
             f"A simulated detector packs with {_missing}, which is not installed.",
-            mend="Install the extra: pip install 'scanmend[simulate]'.",
+            mend="Install the extra: pip install 'scanmend[dectris]'.",
         )

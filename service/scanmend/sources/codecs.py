@@ -1,31 +1,45 @@
-"""Unpacks arrays that detectors pack with lz4 or with bitshuffle and lz4 (bslz4), after looking at every length."""
+"""Unpacks arrays that detectors pack with lz4 or with bitshuffle and lz4 (bslz4), after looking at every length.
+
+The packed bytes come from a network, and bitshuffle itself believes the lengths inside its data and reads beyond them.
+"""
 
 from __future__ import annotations
 
+import math
+import os
 import struct
-from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from scanmend.errors import MalformedMessage
 
 __all__ = [
     "BLOCK_BYTES",
     "MAX_BYTES",
-    "bare_blocks",
+    "bslz4",
+    "check_blocks",
     "check_size",
     "lz4_block",
     "missing",
     "size_error",
-    "sized_blocks",
 ]
 
 missing: str | None = None
-"""The package that is not installed; an adapter's extra names the mend."""
+"""A package that is not installed; an adapter's extra names the mend."""
 
+# bitshuffle's own threads wait for each other by spinning: on processors that are taken they were twenty times as slow.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 try:
+    import bitshuffle
     import lz4.block as lz4_library
-    from dectris.compression import decompress
 except ImportError as error:
     missing = error.name or str(error)
+try:
+    # DECTRIS' own library unpacks in a third of the time; it has no wheels, and pip needs a compiler for it.
+    from dectris.compression import decompress
+except ImportError:
+    decompress = None
 
 MAX_BYTES = 1 << 28
 """Largest array that is unpacked: more than the largest detector's image."""
@@ -34,7 +48,7 @@ BLOCK_BYTES = 8192
 """What bitshuffle takes for elements of up to 8 bytes where nobody says how large a block is."""
 
 _SIZES = struct.Struct(">QI")
-"""Unpacked bytes, of all and of a block: what DECTRIS and the filters of HDF5 put before the blocks."""
+"""Bytes of all and bytes of a block, unpacked: what the filters of HDF5 put before the blocks."""
 _LENGTH = struct.Struct(">I")
 _BITSHUFFLE_MULTIPLE = 8
 
@@ -64,48 +78,66 @@ def lz4_block(data: bytes | memoryview, nbytes: int) -> bytes:
     return out
 
 
-def sized_blocks(data: bytes, algorithm: Literal["bslz4", "lz4"], nbytes: int, item_bytes: int) -> bytes:
-    """Unpack what says its size and that of its blocks before them, as DECTRIS' own library and HDF5's filters pack.
-
-    Raises:
-        MalformedMessage: The data are damaged, or unpack to another size.
-    """
-    size, block_bytes = _SIZES.unpack_from(data) if len(data) >= _SIZES.size else (0, 0)
-    if size != nbytes or block_bytes > MAX_BYTES:
-        raise size_error(nbytes, size)
-    try:
-        return bytes(decompress(data, algorithm, elem_size=item_bytes))
-    except RuntimeError as error:
-        raise MalformedMessage(
-            f"An array packed with {algorithm} is damaged: {error}.",
-            mend="It was damaged on its way, or the detector's settings changed meanwhile.",
-        ) from error
-
-
-def bare_blocks(
-    data: bytes | memoryview, algorithm: Literal["bslz4", "lz4"], nbytes: int, item_bytes: int, block_bytes: int
-) -> bytes:
-    """Unpack blocks that say no size: whole ones, one shorter one, and of bslz4 up to seven bare elements.
+def check_blocks(data: bytes | memoryview, at: int, blocks: int, left: int = 0) -> list[int]:
+    """See that blocks, each with its length before it, fill the data; gives the length of each.
 
     Args:
-        data: Packed, from the first block on.
-        algorithm: How.
-        nbytes: Unpacked.
-        item_bytes: Of an element.
-        block_bytes: Unpacked bytes of a block; 0 where nobody says.
+        data: Packed.
+        at: Where the length of the first block stands.
+        blocks: How many there should be.
+        left: Bytes behind the last block that are not packed.
 
     Raises:
-        MalformedMessage: The data are damaged, or do not unpack to this size.
+        MalformedMessage: A length goes beyond the data, or the data are longer than the blocks.
     """
-    block_bytes = block_bytes or BLOCK_BYTES
-    left = nbytes % (_BITSHUFFLE_MULTIPLE * item_bytes) if algorithm == "bslz4" else 0
-    # Nothing but the length of the data tells that an array has another size than was said elsewhere.
-    at, end = 0, len(data) - left
-    for _ in range(-(-(nbytes - left) // block_bytes)):
-        at += _LENGTH.size + (_LENGTH.unpack_from(data, at)[0] if at + _LENGTH.size <= end else end)
-    if at != end:
-        raise size_error(nbytes, len(data))
-    return sized_blocks(_SIZES.pack(nbytes, block_bytes) + bytes(data), algorithm, nbytes, item_bytes)
+    unpack_from, end, lengths = _LENGTH.unpack_from, len(data), []
+    for _ in range(blocks):
+        length = unpack_from(data, at)[0] if at + 4 <= end else 0
+        if not length:
+            raise _not_filled(blocks, end)
+        lengths.append(length)
+        at += 4 + length
+    if at + left != end:
+        raise _not_filled(blocks, end)
+    return lengths
+
+
+def _not_filled(blocks: int, found: int) -> MalformedMessage:
+    return MalformedMessage(
+        f"{found} packed bytes are not {blocks} blocks.",
+        mend="They were damaged on their way, or the detector's settings changed meanwhile.",
+    )
+
+
+def bslz4(
+    data: bytes | memoryview, at: int, shape: tuple[int, ...], dtype: np.dtype[np.generic], block_bytes: int
+) -> npt.NDArray[np.generic]:
+    """Unpack bitshuffle with lz4: whole blocks, one shorter one, and up to seven bare elements.
+
+    Args:
+        data: Packed.
+        at: Where the first block begins.
+        shape: Of the array.
+        dtype: Of the array.
+        block_bytes: Unpacked bytes of a block.
+
+    Raises:
+        MalformedMessage: The data are damaged, or are not of this shape.
+    """
+    item = dtype.itemsize
+    elements = math.prod(shape)
+    if block_bytes <= 0 or block_bytes % (_BITSHUFFLE_MULTIPLE * item):
+        raise size_error(elements * item, block_bytes)
+    left = elements % _BITSHUFFLE_MULTIPLE * item
+    check_blocks(data, at, -(-(elements * item - left) // block_bytes), left)
+    blocks = memoryview(data)[at:]
+    try:
+        if decompress is not None:
+            sized = _SIZES.pack(elements * item, block_bytes) + blocks
+            return np.frombuffer(decompress(sized, "bslz4", elem_size=item), dtype).reshape(shape)
+        return np.asarray(bitshuffle.decompress_lz4(np.frombuffer(blocks, np.uint8), shape, dtype, block_bytes // item))
+    except RuntimeError as error:
+        raise MalformedMessage(f"An array packed with bslz4 is damaged: {error}.") from error
 
 
 def size_error(nbytes: int, found: int) -> MalformedMessage:

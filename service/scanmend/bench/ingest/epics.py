@@ -16,12 +16,12 @@ from scanmend.bench.ingest.search import Turn
 from scanmend.errors import ScanmendError
 
 PV = "bench:image"
-QUEUE = 1000
+QUEUE = 4000
 START_S = 60.0
 DELAY_S = 3
 """The server waits so long before its first array, so that the reader is there."""
 
-FIRST_RATE = 1000.0
+FIRST_RATE = 4000.0
 
 
 class ArrayReader:

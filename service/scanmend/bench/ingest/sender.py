@@ -25,8 +25,8 @@ KINDS = 64
 """Different images; they come round and round."""
 
 ELECTRONS = 1000.0
-HIGH_WATER = 1000
-"""Images that wait in the sender."""
+HIGH_WATER = 10_000
+"""Images that wait in the sender, some 30 MB. A detector has more; a reader that lives off it is too far behind."""
 
 PACE_S = 0.0005
 

@@ -30,7 +30,7 @@ class DectrisAdapter:
 
         Raises:
             InvalidInput: `--drive` without that address.
-            MissingExtra: cbor2, lz4 or dectris-compression is not installed.
+            MissingExtra: cbor2, lz4 or bitshuffle is not installed.
         """
         if arguments.drive and not arguments.simplon:
             raise InvalidInput("--drive needs the detector's interface.", mend="Give --simplon http://HOST.")

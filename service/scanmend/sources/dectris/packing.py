@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from scanmend.errors import MalformedMessage
 from scanmend.sources import codecs
+from scanmend.sources.codecs import MAX_BYTES, size_error
 
 _HEADER = struct.Struct(">QI")
 
@@ -38,27 +39,39 @@ def unpack(packed: Packed) -> npt.NDArray[np.generic]:
         MalformedMessage: An unknown compression, damaged data, or another size than the shape says.
     """
     codecs.check_size(packed.shape, packed.nbytes)
-    return np.frombuffer(_plain(packed), packed.dtype).reshape(packed.shape)
-
-
-def _plain(packed: Packed) -> bytes:
-    data, nbytes, item_bytes = packed.data, packed.nbytes, packed.dtype.itemsize
     match packed.compression:
         case "":
-            if len(data) != nbytes:
-                raise codecs.size_error(nbytes, len(data))
-            return data
-        case "bslz4" | "lz4" as algorithm:
-            size, block_bytes = _HEADER.unpack_from(data) if len(data) >= _HEADER.size else (nbytes, 0)
-            if size and block_bytes:
-                return codecs.sized_blocks(data, algorithm, nbytes, item_bytes)
-            # Some simulators leave both at 0; shape and type are what counts then.
-            if size not in (0, nbytes):
-                raise codecs.size_error(nbytes, size)
-            return codecs.bare_blocks(memoryview(data)[_HEADER.size :], algorithm, nbytes, item_bytes, block_bytes)
+            if len(packed.data) != packed.nbytes:
+                raise size_error(packed.nbytes, len(packed.data))
+            return np.frombuffer(packed.data, packed.dtype).reshape(packed.shape)
+        case "bslz4":
+            return codecs.bslz4(packed.data, _HEADER.size, packed.shape, packed.dtype, _block_bytes(packed))
+        case "lz4":
+            return np.frombuffer(_lz4(packed), packed.dtype).reshape(packed.shape)
         case "lz4-block":
-            return codecs.lz4_block(data, nbytes)
+            return np.frombuffer(codecs.lz4_block(packed.data, packed.nbytes), packed.dtype).reshape(packed.shape)
     raise MalformedMessage(
         f"An array is packed with {packed.compression!r}, which is not known here.",
         mend="Set the detector's compression to lz4, bslz4 or none.",
     )
+
+
+def _block_bytes(packed: Packed) -> int:
+    """Check the header that lz4 and bslz4 share, and give its block size."""
+    if len(packed.data) < _HEADER.size:
+        raise size_error(packed.nbytes, len(packed.data))
+    size, block = _HEADER.unpack_from(packed.data)
+    # Some simulators leave both at 0; shape and type are what counts, and bitshuffle has a block size of its own.
+    if size not in (0, packed.nbytes) or not 0 <= block <= MAX_BYTES:
+        raise size_error(packed.nbytes, size)
+    return int(block) or codecs.BLOCK_BYTES
+
+
+def _lz4(packed: Packed) -> bytes:
+    """As the lz4 filter of HDF5 packs; a block that lz4 would make longer is stored as it is."""
+    block_bytes, out, at = _block_bytes(packed), bytearray(), _HEADER.size
+    for length in codecs.check_blocks(packed.data, at, -(-packed.nbytes // block_bytes)):
+        block, size = packed.data[at + 4 : at + 4 + length], min(block_bytes, packed.nbytes - len(out))
+        out += block if length == size else codecs.lz4_block(block, size)
+        at += 4 + length
+    return bytes(out)

@@ -51,7 +51,7 @@ class DectrisSource:
         queue: Images that may wait in the socket.
 
     Raises:
-        MissingExtra: cbor2, lz4 or dectris-compression is not installed.
+        MissingExtra: cbor2, lz4 or bitshuffle is not installed.
     """
 
     channels: tuple[Channel, ...] = ()

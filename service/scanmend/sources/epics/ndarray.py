@@ -95,7 +95,7 @@ def unpack(codec: str, dtype: np.dtype[np.generic], shape: tuple[int, ...], data
     codecs.check_size(shape, nbytes)
     match codec:
         case "bslz4":
-            return np.frombuffer(codecs.bare_blocks(data, "bslz4", nbytes, dtype.itemsize, 0), dtype).reshape(shape)
+            return codecs.bslz4(data, 0, shape, dtype, codecs.BLOCK_BYTES)
         case "lz4":
             return np.frombuffer(codecs.lz4_block(data, nbytes), dtype).reshape(shape)
         case "blosc":

@@ -46,7 +46,7 @@ class EpicsSource:
         connect_s: As `CONNECT_S`.
 
     Raises:
-        MissingExtra: p4p, lz4, dectris-compression or numcodecs is not installed.
+        MissingExtra: p4p, lz4, bitshuffle or numcodecs is not installed.
     """
 
     def __init__(
