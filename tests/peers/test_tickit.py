@@ -6,10 +6,13 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import cbor2
 import pytest
+import zmq
 
 from in_thread import AcquireInThread
 from running import wait_for
@@ -22,6 +25,7 @@ from scanmend.sources.dectris.source import DectrisSource
 from scanmend.sources.shapes import Annular, CentreOfMass, Disk
 
 PLAN = ScanPlan.raster((4, 5), 4_000_000)
+PROBE = ScanPlan.raster((1, 4), 4_000_000)
 
 
 @dataclass(frozen=True)
@@ -39,14 +43,26 @@ def free_port() -> int:
 
 @pytest.fixture
 def detector(tmp_path: Path) -> Iterator[Detector]:
+    """A detector whose stream is whole; its sender connects to itself, too, and at times keeps every other message."""
+    for attempt in range(6):
+        with running(tmp_path / str(attempt)) as one:
+            if sends_all(one):
+                yield one
+                return
+    pytest.fail("the simulated detector kept every other message for itself six times")
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Detector]:
     tickit = Path(os.environ["SCANMEND_PEERS"]) / "tickit" / "bin" / "tickit"
     rest, legacy, stream = free_port(), free_port(), free_port()
-    (tmp_path / "eiger.yaml").write_text(
+    folder.mkdir()
+    (folder / "eiger.yaml").write_text(
         "- type: tickit_devices.eiger.Eiger\n  inputs: {}\n  name: eiger\n  host: 127.0.0.1\n"
         f"  port: {rest}\n  stream_host: 127.0.0.1\n  stream_legacy_port: {legacy}\n  stream_cbor_port: {stream}\n"
     )
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen([tickit.absolute(), "all", "eiger.yaml"], cwd=tmp_path, stdout=log, stderr=log)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([tickit.absolute(), "all", "eiger.yaml"], cwd=folder, stdout=log, stderr=log)
     simplon = Simplon(f"http://127.0.0.1:{rest}", timeout_s=10)
 
     def answers() -> bool:
@@ -62,6 +78,17 @@ def detector(tmp_path: Path) -> Iterator[Detector]:
     finally:
         process.kill()
         process.wait()
+
+
+def sends_all(detector: Detector) -> bool:
+    """Whether a series of four images comes whole."""
+    kinds = []
+    with zmq.Context() as context, context.socket(zmq.PULL) as socket:
+        socket.connect(detector.stream)
+        ArmedDetector(detector.simplon, PROBE, "ints").begin(PROBE, 1)
+        while socket.poll(3000):
+            kinds.append(cbor2.loads(socket.recv())["type"])
+    return kinds[:6] == ["start", *["image"] * 4, "end"]
 
 
 def test_two_series_are_armed_triggered_and_read(detector: Detector, tmp_path: Path) -> None:
