@@ -44,12 +44,12 @@ def free_port() -> int:
 @pytest.fixture
 def detector(tmp_path: Path) -> Iterator[Detector]:
     """A detector whose stream is whole; its sender connects to itself, too, and at times keeps every other message."""
-    for attempt in range(6):
+    for attempt in range(12):
         with running(tmp_path / str(attempt)) as one:
             if sends_all(one):
                 yield one
                 return
-    pytest.fail("the simulated detector kept every other message for itself six times")
+    pytest.fail("the simulated detector kept every other message for itself twelve times")
 
 
 @contextmanager

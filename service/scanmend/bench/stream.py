@@ -13,9 +13,11 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -205,14 +207,25 @@ def running(settings: Settings) -> Iterator[str]:
     supervisor = Supervisor(settings)
     supervisor.startup()
     try:
-        deadline = time.monotonic() + 60
-        while supervisor.state is ServiceState.STARTING and time.monotonic() < deadline:
+        deadline = time.monotonic() + 120
+        while not _ready(supervisor.http_port) and time.monotonic() < deadline:
             supervisor.turn()
-        if supervisor.state is not ServiceState.RUNNING:
-            raise ScanmendError("The service did not start within a minute.", mend="Try `scanmend check`.")
+        if supervisor.state is not ServiceState.RUNNING or not _ready(supervisor.http_port):
+            raise ScanmendError("The service was not ready within two minutes.", mend="Try `scanmend check`.")
         yield supervisor.address
     finally:
         supervisor.shutdown()
+
+
+def _ready(http_port: int | None) -> bool:
+    """Whether the models are loaded, too: until then frames are recorded, and wait for their answers."""
+    if http_port is None:
+        return False
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{http_port}/readyz", timeout=5) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:
+        return False
 
 
 @contextmanager
