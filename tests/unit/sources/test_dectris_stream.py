@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from scanmend.errors import MalformedMessage, MissingExtra
+from scanmend.sources import codecs
 from scanmend.sources.dectris import extra, stream1, stream2
 from scanmend.sources.dectris.packing import Packed, unpack
 from scanmend.sources.dectris.stream2 import End, Image, Start
@@ -80,6 +81,16 @@ def test_arrays_as_cbor2_5_and_as_6_give_them(kind: type) -> None:
     np.testing.assert_array_equal(unpack(stream2.packed(value)), PICTURE)
 
 
+@pytest.fixture(
+    params=[None, *([codecs.decompress] if codecs.decompress else [])],
+    ids=lambda one: "dectris" if one else "bitshuffle",
+)
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """bitshuffle, and DECTRIS' own library where it is installed."""
+    monkeypatch.setattr(codecs, "decompress", request.param)
+
+
+@pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("compression", ["", "lz4", "bslz4"])
 @pytest.mark.parametrize("dtype", ["u1", "<u2", "<u4", "<f4"])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (64, 64), (129, 130)])
@@ -89,6 +100,7 @@ def test_every_packing_gives_the_array_back(compression: str, dtype: str, shape:
     np.testing.assert_array_equal(unpack(stream2.packed(extra.cbor2.loads(message))), values)
 
 
+@pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("compression", ["lz4", "bslz4"])
 def test_packed_bytes_that_were_cut_or_changed_are_refused_and_never_crash(compression: str) -> None:
     values = np.random.default_rng(0).poisson(2.0, (100, 100)).astype(np.uint16)
