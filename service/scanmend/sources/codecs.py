@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import struct
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ __all__ = [
     "BLOCK_BYTES",
     "MAX_BYTES",
     "bslz4",
+    "bslz4_checked",
     "check_blocks",
     "check_size",
     "lz4_block",
@@ -130,12 +132,20 @@ def bslz4(
         raise size_error(elements * item, block_bytes)
     left = elements % _BITSHUFFLE_MULTIPLE * item
     check_blocks(data, at, -(-(elements * item - left) // block_bytes), left)
-    blocks = memoryview(data)[at:]
+    return bslz4_checked([memoryview(data)[at:]], shape, dtype, block_bytes)
+
+
+def bslz4_checked(
+    parts: Sequence[memoryview], shape: tuple[int, ...], dtype: np.dtype[np.generic], block_bytes: int
+) -> npt.NDArray[np.generic]:
+    """As `bslz4`, of blocks whose every length was checked already, and which follow each other from part to part."""
+    item = dtype.itemsize
     try:
         if decompress is not None:
-            sized = _SIZES.pack(elements * item, block_bytes) + blocks
+            sized = b"".join([_SIZES.pack(math.prod(shape) * item, block_bytes), *parts])
             return np.frombuffer(decompress(sized, "bslz4", elem_size=item), dtype).reshape(shape)
-        return np.asarray(bitshuffle.decompress_lz4(np.frombuffer(blocks, np.uint8), shape, dtype, block_bytes // item))
+        packed = np.frombuffer(parts[0] if len(parts) == 1 else b"".join(parts), np.uint8)
+        return np.asarray(bitshuffle.decompress_lz4(packed, shape, dtype, block_bytes // item))
     except RuntimeError as error:
         raise MalformedMessage(f"An array packed with bslz4 is damaged: {error}.") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +55,29 @@ def unpack(packed: Packed) -> npt.NDArray[np.generic]:
         f"An array is packed with {packed.compression!r}, which is not known here.",
         mend="Set the detector's compression to lz4, bslz4 or none.",
     )
+
+
+def unpack_stack(arrays: Sequence[Packed]) -> npt.NDArray[np.generic]:
+    """Several arrays of one shape and type as `(arrays, …)`.
+
+    Of bslz4, whole blocks one after another are a longer array: one call of the library unpacks all of them, and takes
+    Python's lock once.
+
+    Raises:
+        MalformedMessage: One of them cannot be unpacked.
+    """
+    first = arrays[0]
+    nbytes = first.nbytes
+    block_bytes = _block_bytes(first) if first.compression == "bslz4" else 0
+    if not block_bytes or nbytes % block_bytes or not 0 < nbytes <= MAX_BYTES:
+        return np.stack([unpack(one) for one in arrays])
+    bodies = []
+    for one in arrays:
+        if one.compression != "bslz4" or _block_bytes(one) != block_bytes:
+            return np.stack([unpack(one) for one in arrays])
+        codecs.check_blocks(one.data, _HEADER.size, nbytes // block_bytes)
+        bodies.append(memoryview(one.data)[_HEADER.size :])
+    return codecs.bslz4_checked(bodies, (len(arrays), *first.shape), first.dtype, block_bytes)
 
 
 def _block_bytes(packed: Packed) -> int:

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotDone
 
-import numpy as np
-import numpy.typing as npt
 import zmq
 
 from scanmend.errors import InvalidInput, MalformedMessage
@@ -23,7 +21,7 @@ from scanmend.sources.batch import Run
 from scanmend.sources.codecs import MAX_BYTES
 from scanmend.sources.dectris import stream1, stream2
 from scanmend.sources.dectris.extra import check_installed
-from scanmend.sources.dectris.packing import Packed, unpack
+from scanmend.sources.dectris.packing import Packed, unpack, unpack_stack
 from scanmend.sources.dectris.stream2 import Image, Message, Start
 from scanmend.sources.kit import Event, Images, Lost, Remark, SeriesBegan, SeriesEnded
 from scanmend.sources.problems import Code, Problem
@@ -208,23 +206,19 @@ class DectrisSource:
 
 
 def _unpacked(run: Run[Packed]) -> list[Event]:
-    """The images of a run, in as few events as there are gaps of what cannot be unpacked."""
-    events: list[Event] = []
-    images: list[npt.NDArray[np.generic]] = []
+    """The images of a run; where one of them cannot be unpacked, each by itself."""
+    try:
+        stack = unpack_stack(run.images)
+        return [Images(series=run.series, first=run.first, stack=stack, acquired_unix_ns=run.acquired_ns)]
+    except MalformedMessage:
+        events: list[Event] = []
     for index, packed in enumerate(run.images, run.first):
         try:
-            images.append(unpack(packed))
+            stack = unpack(packed)[None]
+            events.append(Images(series=run.series, first=index, stack=stack, acquired_unix_ns=run.acquired_ns))
         except MalformedMessage as error:
-            events += _images(run, index, images)
             events.append(_lost(run.series, index, error))
-            images = []
-    return [*events, *_images(run, run.first + len(run.images), images)]
-
-
-def _images(run: Run[Packed], end: int, images: list[npt.NDArray[np.generic]]) -> list[Event]:
-    """The last images before a number, where there are some."""
-    first = end - len(images)
-    return [Images(series=run.series, first=first, stack=images, acquired_unix_ns=run.acquired_ns)] if images else []
+    return events
 
 
 def _lost(series: str, index: int, error: MalformedMessage) -> Lost:
