@@ -1,4 +1,4 @@
-"""Calibrated eight-bit arithmetic for the convolutions of a learned model; push-pull stays in float32.
+"""Calibrated eight-bit arithmetic for the convolutions of a learned model; push-pull and fine paths stay in float32.
 
 The scales of activations are measured on training exposures, those of weights are one an output channel. Whether the
 file may be used is for the engine's fidelity gate to say, on the machine that runs it.
@@ -21,6 +21,8 @@ from scanmend_models.data.batches import DataConfig, Pictures, make_batch
 SEED = 77
 EXAMPLES = 32
 SIDE_PX = 256
+FULL_RESOLUTION = ("samples.weight", "join.weight", "out.weight")
+"""What stays in float32 of a network with a path at full resolution."""
 
 
 def examples(data: DataConfig) -> Iterator[Arrays]:
@@ -85,5 +87,13 @@ def write_int8(source: Path, target: Path, data: DataConfig) -> None:
 
 
 def _learned_convolutions(source: Path) -> list[str]:
-    nodes = onnx.load(str(source)).graph.node
-    return [node.name for node in nodes if node.op_type == "Conv" and any(i.endswith(".weight") for i in node.input)]
+    convolutions = {
+        weight: node.name
+        for node in onnx.load(str(source)).graph.node
+        if node.op_type == "Conv"
+        for weight in node.input
+        if weight.endswith(".weight")
+    }
+    # A path at full resolution draws the last steps of brightness: in eight bits they showed as a pattern.
+    fine = FULL_RESOLUTION if "join.weight" in convolutions else ()
+    return [name for weight, name in convolutions.items() if weight not in fine]
