@@ -13,11 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -29,8 +27,9 @@ from scanmend.bench.floor import STOP
 from scanmend.client import Client
 from scanmend.errors import ScanmendError
 from scanmend.field import Channel, Field
+from scanmend.readiness import wait_ready
 from scanmend.settings import Settings
-from scanmend.supervisor import ServiceState, Supervisor
+from scanmend.supervisor import Supervisor
 
 WINDOW = 16
 """Frames on their way at most: the service's default credit."""
@@ -207,25 +206,11 @@ def running(settings: Settings) -> Iterator[str]:
     supervisor = Supervisor(settings)
     supervisor.startup()
     try:
-        deadline = time.monotonic() + 120
-        while not _ready(supervisor.http_port) and time.monotonic() < deadline:
-            supervisor.turn()
-        if supervisor.state is not ServiceState.RUNNING or not _ready(supervisor.http_port):
-            raise ScanmendError("The service was not ready within two minutes.", mend="Try `scanmend check`.")
+        if not wait_ready(supervisor, supervisor.turn):
+            raise ScanmendError(f"The service failed: {supervisor.failure}", mend="Run `scanmend check`.")
         yield supervisor.address
     finally:
         supervisor.shutdown()
-
-
-def _ready(http_port: int | None) -> bool:
-    """Whether the models are loaded, too: until then frames are recorded, and wait for their answers."""
-    if http_port is None:
-        return False
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{http_port}/readyz", timeout=5) as answer:
-            return bool(answer.status == HTTPStatus.OK)
-    except OSError:
-        return False
 
 
 @contextmanager

@@ -11,8 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,16 +20,14 @@ from typing import Any
 from scanmend.cli.accounts import account_text
 from scanmend.cli.ports import check_ports
 from scanmend.cli.serve import settings_from
-from scanmend.errors import ConfigurationError, NotConnected
+from scanmend.errors import ConfigurationError
 from scanmend.logs import set_up_logging
+from scanmend.readiness import wait_ready
 from scanmend.record import session_path
 from scanmend.supervisor import ServiceState, Supervisor
 from scanmend.web.token import FILE_NAME, load_or_make
 
 HELP = "Start the service with a simulated microscope and show the page; nothing else is needed."
-
-READY_S = 120.0
-"""The service has this long to be ready: the engine loads, tests and tunes its models."""
 
 PASSES_SHOWN = 3000
 """Passes of a session of the demo on the page; then the next session begins."""
@@ -127,7 +123,7 @@ class _Demo:
         code = 0
         try:
             supervisor.startup()
-            if self._wait_ready():
+            if wait_ready(supervisor, supervisor.turn):
                 if not self._arguments.headless:
                     self._announce()
                 code = self._scan()
@@ -141,38 +137,6 @@ class _Demo:
     @property
     def _well(self) -> bool:
         return self._supervisor.state in (ServiceState.STARTING, ServiceState.RUNNING)
-
-    def _wait_ready(self) -> bool:
-        """Wait until frames would be restored; False where the service failed or somebody stops it.
-
-        Raises:
-            NotConnected: It is not ready in time; the text says why.
-        """
-        deadline_s = time.monotonic() + READY_S
-        why = "Its processes have not started."
-        while self._well and not self._supervisor.stop_asked:
-            self._supervisor.turn()
-            if self._supervisor.state is ServiceState.RUNNING:
-                why = self._why_not_ready()
-                if not why:
-                    return True
-            if time.monotonic() > deadline_s:
-                raise NotConnected(
-                    f"The service is not ready after {READY_S:.0f} s. {why}", mend="Run `scanmend check`."
-                )
-        return False
-
-    def _why_not_ready(self) -> str:
-        """What the service says is amiss; empty where nothing is."""
-        url = f"http://127.0.0.1:{self._supervisor.http_port}/readyz"
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - always http to this machine
-                return ""
-        except urllib.error.HTTPError as error:
-            reasons = json.load(error).get("reasons", [])
-            return " ".join(f"{reason['text']} {reason['mend']}".strip() for reason in reasons) or str(error)
-        except (urllib.error.URLError, TimeoutError) as error:
-            return f"The page does not answer: {error}."
 
     def _announce(self) -> None:
         page = f"http://127.0.0.1:{self._supervisor.http_port}/#token={self._token}"

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 from scanmend.errors import InvalidInput, NotConnected, RecordingNotWritable
 from scanmend.ipc.rundir import start_ticks
+from scanmend.readiness import wait_ready
 from scanmend.record import session_path
 from scanmend.settings import Settings
-from scanmend.supervisor import ServiceState, Supervisor
-
-READY_S = 120.0
-"""The service has this long to be ready: the engine loads, tests and tunes its models."""
+from scanmend.supervisor import Supervisor
 
 PREFIX = ".replay-"
 
@@ -47,12 +42,13 @@ class OwnService:
         """Start it, and wait until it restores.
 
         Raises:
-            NotConnected: It is not ready in time; the text says why.
+            NotConnected: It failed, or is not ready in time; the text says why.
         """
         try:
             self._supervisor.startup()
             self._thread.start()
-            self._wait_ready()
+            if not wait_ready(self._supervisor, lambda: time.sleep(0.1)):
+                raise NotConnected(f"The service failed: {self._supervisor.failure}", mend="Run `scanmend check`.")
         except BaseException:
             self.__exit__()
             raise
@@ -68,32 +64,6 @@ class OwnService:
     def _look_after(self) -> None:
         while not self._done.is_set():
             self._supervisor.turn()
-
-    def _wait_ready(self) -> None:
-        deadline_s = time.monotonic() + READY_S
-        why = "Its processes have not started."
-        while time.monotonic() < deadline_s:
-            if self._supervisor.state is ServiceState.FAILED:
-                raise NotConnected(f"The service failed: {self._supervisor.failure}", mend="Run `scanmend check`.")
-            if self._supervisor.state is ServiceState.RUNNING:
-                why = _why_not_ready(self._supervisor.http_port)
-                if not why:
-                    return
-            time.sleep(0.1)
-        raise NotConnected(f"The service is not ready after {READY_S:.0f} s. {why}", mend="Run `scanmend check`.")
-
-
-def _why_not_ready(http_port: int | None) -> str:
-    """What the service says is amiss; empty where nothing is."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{http_port}/readyz", timeout=5):  # noqa: S310 - this machine
-            return ""
-    except urllib.error.HTTPError as error:
-        with error:
-            reasons = json.load(error).get("reasons", [])
-        return " ".join(f"{reason['text']} {reason['mend']}".strip() for reason in reasons) or str(error)
-    except (urllib.error.URLError, TimeoutError) as error:
-        return f"The page does not answer: {error}."
 
 
 @contextlib.contextmanager

@@ -213,6 +213,10 @@ def test_a_package_that_is_missing_is_named_with_its_mend(monkeypatch: pytest.Mo
     monkeypatch.setattr(extra, "_missing", "cbor2")
     with pytest.raises(MissingExtra, match=r"cbor2.*scanmend\[dectris\]"):
         extra.check_installed()
+    monkeypatch.setattr(extra, "_missing", None)
+    monkeypatch.setattr(codecs, "missing", "bitshuffle")
+    with pytest.raises(MissingExtra, match=r"bitshuffle.*scanmend\[dectris\]"):
+        extra.check_installed()
     monkeypatch.setattr(packing, "_missing", "bitshuffle")
     with pytest.raises(MissingExtra, match=r"bitshuffle.*scanmend\[dectris\]"):
         packing.lz4_block(b"")

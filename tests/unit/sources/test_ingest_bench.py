@@ -40,7 +40,7 @@ class Made:
 def test_the_largest_rate_is_found_from_above_and_from_below(guess: float) -> None:
     found = largest_rate(Made(1000.0), guess, 5, 60, lambda line: None)
     assert found.best is not None and found.best.seconds == 60 and found.best.good
-    assert 1000 / 1.08 <= found.best.rate <= 1000 and len(found.turns) <= MOST_TURNS + 2
+    assert 1000 / 1.08 <= found.best.rate <= 1000 and len(found.turns) <= MOST_TURNS + 1
 
 
 def test_a_sender_that_can_no_more_ends_the_search() -> None:

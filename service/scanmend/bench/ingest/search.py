@@ -102,7 +102,7 @@ def largest_rate(reader: Reader, guess: float, trial_s: float, seconds: float, r
         else:
             bad = min(bad, rate) if bad else rate
             rate = (good * bad) ** 0.5 if good else rate / STEP
-    rate = CLOSE * good  # a short turn may have been capped, or unlucky
+    rate = good
     while rate and found.best is None and len(found.turns) < 2 * MOST_TURNS:
         one = turn(rate, seconds)
         found.best = one if one.good else None
