@@ -21,8 +21,8 @@ from scanmend_models.data.batches import DataConfig, Pictures, make_batch
 SEED = 77
 EXAMPLES = 32
 SIDE_PX = 256
-FULL_RESOLUTION = ("samples.", "join.", "fine.", "out.")
-"""What stays in float32 of a network with a path at full resolution: beginnings of the names of its weights."""
+FULL_RESOLUTION = ("samples.weight", "join.weight", "out.weight")
+"""What stays in float32 of a network with a path at full resolution."""
 
 
 def examples(data: DataConfig) -> Iterator[Arrays]:
@@ -96,4 +96,4 @@ def _learned_convolutions(source: Path) -> list[str]:
     }
     # A path at full resolution draws the last steps of brightness: in eight bits they showed as a pattern.
     fine = FULL_RESOLUTION if "join.weight" in convolutions else ()
-    return [name for weight, name in convolutions.items() if not weight.startswith(fine)]
+    return [name for weight, name in convolutions.items() if weight not in fine]

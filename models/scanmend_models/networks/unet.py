@@ -19,44 +19,21 @@ class UNetConfig(CorrectorConfig, frozen=True, kw_only=True, tag="unet"):
     channels: int = 32
     """Of the finest level; they double with every halving."""
     levels: int = 4
-    blocks: tuple[int, ...] = (1,)
-    """Blocks in a row at each level, the finest first, on the way down and again up; the last counts for the rest."""
     full_channels: int = 16
     """Of the path that sees the samples at full resolution; 0 for none."""
-    full_blocks: int = 0
-    """Blocks in a row at the end of that path."""
-
-    def blocks_at(self, level: int) -> int:
-        """Blocks in a row at a level, 0 for the finest."""
-        return self.blocks[min(level, len(self.blocks) - 1)]
 
 
 class Block(nn.Module):
-    """Two convolutions, added to what came in; further ones in a row begin as identities.
+    """Two convolutions, added to what came in."""
 
-    So a trained network may be given more blocks, and goes on from what it was.
-    """
-
-    def __init__(self, channels: int, in_a_row: int = 1) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        self.further = nn.ModuleList(identity_block(channels) for _ in range(in_a_row - 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, channels, h, w), not negative, to the same shape."""
-        x = torch.relu(x + self.second(torch.relu(self.first(x))))
-        for block in self.further:
-            x = block(x)
-        return x
-
-
-def identity_block(channels: int) -> Block:
-    """A block that changes nothing until it is trained."""
-    block = Block(channels)
-    nn.init.zeros_(block.second.weight)
-    nn.init.zeros_(cast(Tensor, block.second.bias))
-    return block
+        """Map (B, channels, h, w) to the same shape."""
+        return torch.relu(x + self.second(torch.relu(self.first(x))))
 
 
 class RestoringUNet(Corrector):
@@ -69,17 +46,16 @@ class RestoringUNet(Corrector):
         widths = [cfg.channels * 2**level for level in range(cfg.levels)]
         square = cfg.unshuffle**2
         self.into = nn.Conv2d(FEATURES * square, widths[0], 3, padding=1)
-        self.down = nn.ModuleList(Block(width, cfg.blocks_at(level)) for level, width in enumerate(widths))
+        self.down = nn.ModuleList(Block(width) for width in widths)
         self.halving = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False))
         self.doubling = nn.ModuleList(
             nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False)
         )
-        self.up = nn.ModuleList(Block(width, cfg.blocks_at(level)) for level, width in enumerate(widths[:-1]))
+        self.up = nn.ModuleList(Block(width) for width in widths[:-1])
         if cfg.full_channels:
             self.back = nn.Conv2d(widths[0], cfg.full_channels * square, 1)
             self.samples = nn.Conv2d(FEATURES, cfg.full_channels, 3, padding=1)
             self.join = nn.Conv2d(2 * cfg.full_channels, cfg.full_channels, 3, padding=1)
-            self.fine = nn.ModuleList(identity_block(cfg.full_channels) for _ in range(cfg.full_blocks))
             self.out = nn.Conv2d(cfg.full_channels, 2, 3, padding=1)
         else:
             self.out = nn.Conv2d(widths[0], 2 * square, 3, padding=1)
@@ -103,10 +79,7 @@ class RestoringUNet(Corrector):
             x = cast(Tensor, self.up[level](self.doubling[level](x) + skipped[level]))
         if cfg.full_channels:
             fine = torch.cat([F.pixel_shuffle(self.back(x), cfg.unshuffle), self.samples(padded)], 1)
-            fine = torch.relu(self.join(torch.relu(fine)))
-            for block in self.fine:
-                fine = block(fine)
-            answer = self.out(fine)
+            answer = self.out(torch.relu(self.join(torch.relu(fine))))
         else:
             answer = F.pixel_shuffle(self.out(x), cfg.unshuffle)
         return cast(Tensor, answer[:, :, :height, :width])

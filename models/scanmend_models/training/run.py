@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -95,34 +94,18 @@ class Trainer:
             self.finish_from = self.step
 
     def take_up(self, taken: Checkpoint) -> None:
-        """Go on from a checkpoint; what the network has been given since (further blocks) is as it was made."""
-        try:
-            found = self.network.load_state_dict(taken.network, strict=False)
-        except RuntimeError as error:  # weights of other shapes
-            raise self._another_network() from error
-        if found.unexpected_keys:
-            raise self._another_network()
-        known = [name for name, _ in self.network.named_parameters()]
-        if grown := set(found.missing_keys) & set(known):
-            log.info("%d weights of the network are new", len(grown))
-        made = zip(known, self.average, strict=True)
-        self.average = [taken.average.get(name, average).to(self.device) for name, average in made]
-        self.optimizer.load_state_dict(self._moments(taken, known))
+        """Go on from a checkpoint."""
+        known = dict(self.network.named_parameters())
+        if {name: kept.shape for name, kept in taken.network.items()} != {n: w.shape for n, w in known.items()}:
+            raise InvalidInput(
+                f"What is in {self.folder} is of another network.",
+                mend="Train in another folder, or give the configuration the network that was trained there.",
+            )
+        self.network.load_state_dict(taken.network, strict=False)
+        self.average = [taken.average[name].to(self.device) for name, _ in self.network.named_parameters()]
+        self.optimizer.load_state_dict(taken.optimizer)
         self.clip.first, self.clip.second, self.clip.seen = taken.clip
         self.step, self.elapsed_s, self.finish_from = taken.step, taken.elapsed_s, taken.finish_from
-
-    def _another_network(self) -> InvalidInput:
-        return InvalidInput(
-            f"What is in {self.folder}/{LAST} is of another network.",
-            mend="Train in another folder, or give the configuration the network that was trained there.",
-        )
-
-    def _moments(self, taken: Checkpoint, known: list[str]) -> dict[str, Any]:
-        """The optimiser's state, which goes by numbers, for the weights as they are numbered now."""
-        numbers = {name: number for number, name in enumerate(known)}
-        state = taken.optimizer["state"]
-        moved = {numbers[name]: state[old] for old, name in enumerate(taken.network) if old in state}
-        return {"state": moved, "param_groups": self.optimizer.state_dict()["param_groups"]}
 
     @property
     def last_step(self) -> int | None:

@@ -104,29 +104,12 @@ def test_a_run_can_be_finished_and_goes_on_where_it_was_all_the_same(tmp_path):
     assert Trainer(TINY, tmp_path, CPU).step == 4
 
 
-def test_a_network_that_is_given_more_blocks_goes_on_from_what_it_was(tmp_path):
-    Trainer(TINY, tmp_path, CPU).run(Stop(at_step=6))
-    network = msgspec.structs.replace(TINY.network, blocks=(3, 2), full_blocks=2)
-    small = Trainer(TINY, tmp_path, CPU)
-    large = Trainer(dataclasses.replace(TINY, network=network), tmp_path, CPU)
-    assert large.step == 6 and len(large.weights) > len(small.weights)
-    batch = next(small._batches())
-    with torch.inference_mode():
-        assert all(torch.equal(a, b) for a, b in zip(small._answer(small.network, batch)[:2],
-                                                     large._answer(large.network, batch)[:2], strict=True))  # fmt: skip
-    moments = dict(zip(small.averaged(), (small.optimizer.state[w] for w in small.weights), strict=True))
-    for (name, weight), average in zip(large.network.named_parameters(), large.average, strict=True):
-        kept = large.optimizer.state.get(weight)
-        if name in moments:
-            assert torch.equal(kept["exp_avg"], moments[name]["exp_avg"]) and float(kept["step"]) == 6
-        else:
-            assert kept is None and torch.equal(average, weight)
-    large.run(Stop(at_step=9))
-    assert float(large.network.down[0].further[1].second.weight.detach().abs().sum()) > 0
-    again = Trainer(dataclasses.replace(TINY, network=network), tmp_path, CPU)
-    assert again.step == 9 and again.optimizer.state[again.weights[-1]]["step"] == 9
-    with pytest.raises(InvalidInput, match=r"last\.pt is of another network"):
-        Trainer(TINY, tmp_path, CPU)
+def test_a_checkpoint_of_another_network_is_refused_with_the_mend(tmp_path):
+    Trainer(TINY, tmp_path, CPU).run(Stop(at_step=2))
+    for change in ({"channels": 8}, {"levels": 3}, {"levels": 1}):
+        network = msgspec.structs.replace(TINY.network, **change)
+        with pytest.raises(InvalidInput, match="another network.*Train in another folder"):
+            Trainer(dataclasses.replace(TINY, network=network), tmp_path, CPU)
 
 
 def test_training_makes_the_error_smaller():
