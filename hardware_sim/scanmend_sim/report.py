@@ -38,9 +38,9 @@ class Tally:
     """By reason."""
     round_trip_ms: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES_KEPT))
     service_ms: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES_KEPT))
-    providers: dict[str, None] = field(default_factory=dict)
-    """What executed the models, in the order in which they were first seen."""
-    models: dict[str, None] = field(default_factory=dict)
+    restored_by: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Frames by the model that restored them and what executed it, in the order in which they were first seen."""
+    last_model: str = ""
 
     def take(self, answer: Restored) -> None:
         """Count one answer."""
@@ -48,8 +48,8 @@ class Tally:
         self.service_ms.append(answer.service_ms)
         if answer.restored:
             self.restored += 1
-            self.models.setdefault(answer.model)
-            self.providers.setdefault(answer.provider)
+            self.restored_by[answer.model, answer.provider] += 1
+            self.last_model = answer.model
         else:
             self.passed_through[answer.reason] += 1
 
@@ -133,8 +133,12 @@ class Report:
             "dose_e_per_nm2": receipt.dose_e_per_nm2,
             "true_dose_e_per_nm2": self.true_dose_e_per_nm2,
             "true_dose_max_e_per_nm2": self.true_dose_max_e_per_nm2,
-            "providers": list(self.tally.providers),
-            "model": next(reversed(self.tally.models), ""),
+            "restored_by": [
+                {"model": model, "provider": provider, "frames": frames}
+                for (model, provider), frames in self.tally.restored_by.items()
+            ],
+            "providers": list(dict.fromkeys(provider for _, provider in self.tally.restored_by)),
+            "model": self.tally.last_model,
             "elapsed_s": round(self.elapsed_s, 3),
             "frames_per_s": round(self.frames_per_s, 2),
             "resent": self.resent,

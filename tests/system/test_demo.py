@@ -28,7 +28,7 @@ SCENARIOS = {
 
 PROMISED = {
     "frames_sent", "frames_durable", "frames_restored", "frames_passed_through", "gaps", "duplicates", "latency_ms",
-    "psnr_input", "psnr_restored", "proposals", "executed", "dose_e_per_nm2", "providers", "model",
+    "psnr_input", "psnr_restored", "proposals", "executed", "dose_e_per_nm2", "restored_by", "providers", "model",
 }  # fmt: skip
 SPECIMEN = "nanoparticles:seed=1"
 
@@ -55,6 +55,7 @@ def test_headless(
     assert found["frames_passed_through"] == 0, receipt["passed_through"]
     assert found["psnr_restored"] - found["psnr_input"] > SCENARIOS[scenario]["psnr_gain_db"]
     assert found["model"] in ranked(Catalogue()) and found["providers"]  # which one follows from the machine's speed
+    assert sum(by["frames"] for by in found["restored_by"]) == found["frames_restored"]
     if scenario == "flaky":
         faults = found["faults"]
         assert sum(faults.values()) > 0 and found["duplicates"] >= faults["duplicate"]

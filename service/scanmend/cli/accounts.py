@@ -28,7 +28,7 @@ def account_text(report: Mapping[str, Any]) -> str:
         ("Specimen", _several(report["specimens"])),
         ("Frames sent", f"{receipt['count']} in {report['passes']} passes, {_number(report['frames_per_s'])} a second"),
         ("On the disk", f"{receipt['durable']}" if receipt["recording"] else "not recorded"),
-        ("Restored", f"{receipt['restored_out']} by {report['model'] or 'no model'} ({_several(report['providers'])})"),
+        ("Restored", f"{receipt['restored_out']}{restored_by(report['restored_by'])}"),
         ("Passed through as they came", f"{report['frames_passed_through']}" + (f": {passed}" if passed else "")),
         ("Answered with a later frame", dropped),
         ("Rejected", rejected),
@@ -43,6 +43,15 @@ def account_text(report: Mapping[str, Any]) -> str:
         ("The account balances", "yes" if receipt["balanced"] else "NO"),
     ]
     return "\n".join(f"{name:<{WIDTH + 3}}{value}" for name, value in rows if value)
+
+
+def restored_by(models: list[Mapping[str, Any]]) -> str:
+    """Which models restored, the one of most frames first."""
+    if len(models) == 1:
+        return f" by {models[0]['model']} ({models[0]['provider']})"
+    most_first = sorted(models, key=lambda one: -int(one["frames"]))
+    told = ", ".join(f"{one['frames']} by {one['model']} ({one['provider']})" for one in most_first)
+    return f": {told}" if told else ""
 
 
 def _dose(receipt: Mapping[str, Any]) -> str:

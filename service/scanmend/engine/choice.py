@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 LEAST_MS = 33.0
 """Nobody looks at more than 30 pictures a second: a scan that is quicker is not kept up with picture by picture."""
 SLACK = 1.25
-"""A model is changed only where the other one fits with this much to spare, or the present one misses by as much."""
+"""A better model is taken only where it fits with this much to spare; the present one is kept as long as it fits."""
 LEARNING = 0.1
 """Weight of a new measurement in a model's expected time."""
 LEARNING_OF_OTHERS = 0.03
@@ -93,7 +93,7 @@ class Choice:
         able = [option.name for option in self.options if option.fits(coverage)]
         for name in able:
             expected = self.expected_ms(name, pixels)
-            if expected <= (time_ms * SLACK if name == present else time_ms / SLACK if present else time_ms):
+            if expected <= (time_ms / SLACK if present and name != present else time_ms):
                 return name
             if name == present:
                 self._given_up[name] += 1
