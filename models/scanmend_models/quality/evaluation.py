@@ -84,6 +84,7 @@ def evaluate(
     seeds: int = 1,
     cache: Cache | None = None,
     denoiser: Contender | None = None,
+    classical: Contender | None = None,
     report: Callable[[str], None] = lambda _line: None,
 ) -> list[Row]:
     """Score every contender and baseline on every task.
@@ -94,6 +95,7 @@ def evaluate(
         seeds: How often masks and noise are drawn.
         cache: Of an earlier run, or None.
         denoiser: The model that plug-and-play uses; None leaves that out.
+        classical: The model by whose sigma the errors of the learned ones are ranked, too; None leaves that out.
         report: Called with a line now and then.
     """
     cache = cache or Cache()
@@ -102,7 +104,7 @@ def evaluate(
         for seed in range(seeds):
             for task in tasks(truth.image, 1000 * seed + number):
                 base = f"{VERSION}/{truth.key}/{1000 * seed + number}/{task.name}"
-                for method, measure in _methods(task, contenders, denoiser):
+                for method, measure in _methods(task, contenders, denoiser, classical):
                     scores = cache.get(f"{base}/{method}", measure)
                     name = method.split("@")[0]
                     rows.append(Row(truth.name, truth.group, seed, task.name, task.table, name, scores))
@@ -111,7 +113,7 @@ def evaluate(
 
 
 def _methods(
-    task: Task, contenders: Sequence[Contender], denoiser: Contender | None
+    task: Task, contenders: Sequence[Contender], denoiser: Contender | None, classical: Contender | None
 ) -> Iterable[tuple[str, Callable[[], Scores]]]:
     """Every method of a task by the name that the cache knows, and how to score it."""
     values = task.asked["values"][0, 0]
@@ -133,7 +135,9 @@ def _methods(
                 lambda filter_=filter_: _timed(lambda: filter_(values, task.counts_per_unit), task),  # type: ignore[misc]
             )
     for one in contenders:
-        yield one.key, lambda one=one: _score_model(one, task)  # type: ignore[misc]
+        ranked_by = classical if one.learned else None
+        key = f"{one.key} by {ranked_by.key}" if ranked_by is not None else one.key
+        yield key, lambda one=one, ranked_by=ranked_by: _score_model(one, task, ranked_by)  # type: ignore[misc]
 
 
 def _timed(restore: Callable[[], Picture], task: Task) -> Scores:
@@ -143,7 +147,7 @@ def _timed(restore: Callable[[], Picture], task: Task) -> Scores:
     return {**picture_scores(restored, task.truth), "elapsed_ms": elapsed_ms}
 
 
-def _score_model(contender: Contender, task: Task) -> Scores:
+def _score_model(contender: Contender, task: Task, classical: Contender | None) -> Scores:
     start = time.perf_counter()
     answer = contender.run(task.asked)
     elapsed_ms = 1e3 * (time.perf_counter() - start)
@@ -160,6 +164,8 @@ def _score_model(contender: Contender, task: Task) -> Scores:
     }
     if task.table is Table.SPARSE:
         found["ause_distance"] = ause(error, baselines.distance_px(task.sampled)[unsure])
+    if classical is not None:
+        found["ause_classical"] = ause(error, classical.run(task.asked)["sigma"][0, 0][unsure])
     return found
 
 

@@ -140,6 +140,23 @@ def test_an_evaluation_is_kept_and_tables_are_made_of_it(tmp_path):
     assert "| spiral 1/20 | pushpull | linear |" in written and (tmp_path / "quality.png").stat().st_size > 10_000
 
 
+def test_the_errors_of_a_learned_model_are_ranked_by_the_classical_sigma_too(tmp_path):
+    def knowing(question):  # the same picture, with a sigma that tells nothing
+        answer = PUSHPULL.run(question)
+        return {**answer, "sigma": np.where(answer["sigma"] > 0, 1.0, 0.0).astype(np.float32)}
+
+    truths = [Truth("p", "g", scene(4, 96))]
+    models = [Contender("blind", "2" * 64, True, knowing), PUSHPULL]
+    cache = Cache(tmp_path / "scores.jsonl")
+    mean = means(evaluate(truths, models, cache=cache, classical=PUSHPULL))
+    for task, scores in mean.items():
+        assert scores["blind"]["ause_classical"] == pytest.approx(scores["pushpull"]["ause"]), task
+        assert scores["blind"]["ause"] > 1.3 * scores["blind"]["ause_classical"], task
+        assert "ause_classical" not in scores["pushpull"]
+    alone = means(evaluate(truths, models, cache=cache))
+    assert "ause_classical" not in alone["spiral 1/20"]["blind"], "what was ranked otherwise is not taken for it"
+
+
 def test_columns_of_a_lattice_are_found_where_they_are():
     places = np.array([[y, x] for y in range(40, 220, 16) for x in range(40, 220, 16)], float)
     places += np.random.default_rng(0).uniform(-0.5, 0.5, places.shape)

@@ -10,6 +10,9 @@ from scanmend.cli.bench.shared import add_json, add_threads, say
 
 HELP = "how good the models are, beside classical methods on the same samples"
 
+CLASSICAL = "pushpull"
+"""Whose sigma the trained models' own is compared with."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
@@ -32,7 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     from scanmend_models.quality.lattices import lattice_test
     from scanmend_models.quality.truths import read_truths
 
-    models = contenders(arguments.models, arguments.threads)
+    threads = arguments.threads
+    models = contenders(arguments.models, threads)
     learned = [one.name for one in models if one.learned]
     best = models[0]
     rows = evaluate(
@@ -41,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         seeds=arguments.seeds,
         cache=Cache(arguments.cache),
         denoiser=best,
+        classical=next((one for one in models if one.name == CLASSICAL), None) or contenders([CLASSICAL], threads)[0],
         report=say,
     )
     lattices = lattice_test(models)
