@@ -12,11 +12,13 @@ HELP = "recorded sessions to NeXus files, beside h5py alone"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
-    parser.add_argument("--modes", nargs="+", default=["frames", "exposure"], choices=("frames", "exposure"))
+    modes = ("frames", "exposure")
+    parser.add_argument("--modes", nargs="+", default=list(modes), choices=modes, help="modes of the sessions; both")
     add_size(parser, 1024, of="the field")
     parser.add_argument("--megabytes", type=int, default=400, help="samples of the session, in MB")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each")
-    parser.add_argument("--compression", choices=("blosc", "gzip", "none"), default="blosc")
+    packed = ("blosc", "gzip", "none")
+    parser.add_argument("--compression", choices=packed, default="blosc", help="of the NeXus file; blosc by default")
     add_data_dir(parser, "where to write")
     add_json(parser)
 

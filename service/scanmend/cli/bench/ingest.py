@@ -14,7 +14,8 @@ HELP = "the largest rate of an instrument's stream, beside programs of others"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
     parser.add_argument("--peers", type=Path, default=Path(".venv/peers"), help="environments of `make peers`")
-    parser.add_argument("--paths", nargs="+", default=["dectris", "epics"], choices=("dectris", "epics"))
+    paths = ("dectris", "epics")
+    parser.add_argument("--paths", nargs="+", default=list(paths), choices=paths, help="the instruments; both")
     add_size(parser, 256, of="an image")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the turn in which nothing may be missed")
     parser.add_argument("--trial-s", type=float, default=5.0, help="length of the turns that search the rate")
