@@ -88,7 +88,6 @@ class AutoScriptMicroscope:
                 "dwell_quantum_ns": STEP_NS,
                 "min_dwell_ns": -(-round(limits.min * 1e9) // STEP_NS) * STEP_NS,
                 "max_dwell_ns": round(limits.max * 1e9) // STEP_NS * STEP_NS,
-                "blanking": True,
             },
             "longest_block_s": self._longest_block_s,
             "remarks": [

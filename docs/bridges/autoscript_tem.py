@@ -81,7 +81,6 @@ class AutoScriptTemMicroscope:
                 "dwell_quantum_ns": STEP_NS,
                 "min_dwell_ns": STEP_NS,
                 "max_dwell_ns": 1000000,
-                "blanking": True,
             },
             "longest_block_s": self._longest_block_s,
             "remarks": remarks,

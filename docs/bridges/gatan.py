@@ -114,7 +114,6 @@ class GatanMicroscope:
                 )
                 * 100,
                 "max_dwell_ns": round(self._number("DSGetMaxPixelTime()") * 1e3) // 100 * 100,
-                "blanking": True,
             },
             "longest_block_s": self._longest_block_s if one else None,
             "remarks": [

@@ -101,7 +101,6 @@ class JeolMicroscope:
                 "dwell_quantum_ns": 1000,
                 "min_dwell_ns": 1000,
                 "max_dwell_ns": 1000000,
-                "blanking": True,
             },
             "longest_block_s": self._longest_block_s,
             "remarks": [

@@ -95,7 +95,6 @@ class NionMicroscope:
                 "max_dwell_ns": 100000000,
                 "dwell_quantum_ns": 100,
                 "segment_ns": 7000000,
-                "blanking": True,
             },
             "remarks": [
                 "Stop the scan in Nion Swift's own panel: two programs must not scan at once.",

@@ -76,7 +76,8 @@ Nominal 95 % intervals hold 93 to 97 % of the pixels, 83 % on a spiral.
 Where it fails: between the arms of a spiral its standard deviation is too small by about 1.6; it blurs what is finer
 than the samples, and at few counts fine lattices a little more than the best Gaussian does. Regions of one field that
 differ much are judged by their common mean.
-What it invents: nothing but smooth transitions between samples; soft blotches where counts are few.
+What it invents: smooth transitions between samples; soft blotches where counts are few. On lattices it loses atoms:
+of drawn oxide crystals 14 % of the whole columns looked vacant at 5 counts a pixel, 23 % on a grid of 1/20.
 """,
 )
 

@@ -40,7 +40,7 @@ def test_the_verdict_and_its_table() -> None:
     assert "pictures of 96 × 64 pixels" in done.stdout and "restored by pushpull" in done.stdout
     for name in ("dense", "sparse 1/4", "sparse 1/20", "adaptive", "adaptive, sparse first"):
         assert f"\n{name} " in done.stdout
-    assert "buys time and a lower dose rate, not dose" in done.stdout
+    assert "buys neither dose nor dose rate" in done.stdout
     assert "for drawn specimens (nanoparticles, lattice, cells, porous, fibres), not for your sample" in done.stdout
 
 

@@ -165,7 +165,7 @@ def _lattice_table(lattices: Sequence[LatticeScore]) -> list[str]:
         "Drawn oxide crystals, 25 pm a pixel: where columns are found in the answer against where in the truth, "
         "vacancies of the truth that the answer fills in, and whole columns that it shows as vacant.",
         "",
-        "| exposure | model | position, pm | vacancies filled in | vacancies invented |",
+        "| exposure | model | position, pm | vacancies filled in | whole columns shown as vacant |",
         "|---|---|---|---|---|",
     ]
     for one in lattices:

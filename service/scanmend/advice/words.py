@@ -146,13 +146,13 @@ def _reminders(comparison: Comparison) -> list[str]:
     if dense is None:
         return [
             *lines,
-            "A sparse scan buys time and a lower dose rate, not dose; here it fits where a raster does not.",
+            "A sparse scan buys time, not dose; here it fits where a raster does not.",
         ]
     if best not in sparse:
         most = max(sparse, key=lambda outcome: outcome.dose_max_e_per_nm2)
         times = most.dose_max_e_per_nm2 / dense.dose_max_e_per_nm2
         lines.append(
-            "A sparse scan buys time and a lower dose rate, not dose: with the same electrons it saves no beam time, "
+            "A sparse scan buys neither dose nor dose rate: with the same electrons it saves no beam time, "
             f"and the pixels that it visits get up to {times:.0f} times as many each. It is quicker only with the "
             "raster's dwell at fewer pixels, which is a lower dose too, and a worse picture."
         )

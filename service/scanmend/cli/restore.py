@@ -22,7 +22,7 @@ HELP = "Restore a sparse scan or a noisy picture from a file (npz with values, v
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
     parser.add_argument("input", type=Path, help=".npz with an exposure, or .tif/.npy with a fully scanned picture")
-    parser.add_argument("-o", "--output", type=Path, required=True, help=".npz, .npy or .tif; npz holds sigma too")
+    parser.add_argument("-o", "--output", type=Path, required=True, help=".npz, with sigma, or .tif")
     parser.add_argument("--model", default="auto", help="a name from the catalogue")
     parser.add_argument("--threads", type=int, default=2, help="threads of the runtime")
     parser.add_argument(
@@ -125,14 +125,19 @@ def check_output(path: Path) -> None:
     Raises:
         InvalidInput: It cannot.
     """
-    if path.suffix.lower() not in (".npz", ".npy", ".tif", ".tiff"):
-        raise InvalidInput(f"{path} is of no kind that can be written.", mend="Name an npz, npy or tif file.")
+    if path.suffix.lower() not in (".npz", ".tif", ".tiff"):
+        raise InvalidInput(
+            f"{path} is of no kind that can hold a picture and what made it.", mend="Name an npz or a tif file."
+        )
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise InvalidInput(f"The folder {path.parent} cannot be written.", mend="Name an existing, writable folder.")
 
 
 def write_restoration(path: Path, mended: Restoration) -> None:
-    """Write the estimate; an npz holds sigma and what made both, a tif says in its description that it is restored."""
+    """Write the estimate, and that it is one; an npz holds sigma and what made both, a tif has a description."""
+    words = f"Restored by {mended.model} {mended.model_version} ({mended.sha256}): an estimate, not data."
+    if mended.caution:
+        words += f" Take care: {mended.caution}."
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     with aside.open("wb") as file:
         match path.suffix.lower():
@@ -146,12 +151,10 @@ def write_restoration(path: Path, mended: Restoration) -> None:
                     sha256=mended.sha256,
                     provider=mended.provider,
                     elapsed_ms=mended.elapsed_ms,
+                    note=words,
                 )
-            case ".npy":
-                np.save(file, mended.image)
             case _:
                 import tifffile  # noqa: PLC0415
 
-                words = f"Restored by {mended.model} {mended.model_version} ({mended.sha256}): an estimate, not data."
                 tifffile.imwrite(file, mended.image, description=words)
     aside.rename(path)

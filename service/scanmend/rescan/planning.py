@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import structs
 
 from scanmend.field import Capabilities
 from scanmend.rescan.blocks import best_rectangle, whole_field
@@ -58,7 +59,8 @@ def propose(policy: Policy, state: RescanState) -> ProposedPlan | None:
     if found is None:
         return None
     return ProposedPlan(
-        plan=found.plan(),
+        # What the beam leaves on its way is in no account: where it can be blanked, it is.
+        plan=structs.replace(found.plan(), blank_between=state.capabilities.blanking),
         reason=_reason(found.dwell, state.sigma),
         duration_ns=found.cost.duration_ns,
         sigma_now=sigma_now,

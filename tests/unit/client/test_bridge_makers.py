@@ -121,7 +121,7 @@ def test_units_are_those_of_the_field() -> None:
 def test_no_maker_runs_points_and_each_says_that_it_is_untried(made: Made) -> None:
     described = Described.of(made.microscope)
     able = described.capabilities
-    assert not able.points and not able.segments and not able.dwell_per_point and able.blanking
+    assert not able.points and not able.segments and not able.dwell_per_point and not able.blanking
     assert any("has not been tried on an instrument" in remark for remark in described.remarks)
 
 

@@ -18,7 +18,9 @@ from scanmend.rescan.cells import Cells
 from scanmend.rescan.focus import MARGIN_PX
 from scanmend.rescan.planning import OVERHEAD
 from scanmend.rescan.registry import POLICIES
+from scanmend_sim.microscope import Microscope
 from scanmend_sim.scan_generator import ScanGenerator
+from scanmend_sim.specimens import load_specimen
 
 SHAPE = (64, 96)
 
@@ -292,6 +294,18 @@ def test_the_dose_rate_spreads_the_dwell_and_keeps_its_sum() -> None:
     even = planned(bright_disc(), Capabilities(), share=1 / (64 * 96))
     assert even.plan.dwell_list is None
     assert even.plan.is_full_raster
+
+
+@pytest.mark.parametrize("blanking", [True, False])
+def test_the_beam_is_blanked_on_its_way_where_it_can_be(blanking: bool) -> None:
+    sigma = bright_disc()
+    for able in (Capabilities(settle_ns=500, blanking=blanking), Capabilities(segments=True, blanking=blanking)):
+        plan = planned(sigma, able).plan
+        assert plan.jumps > 0 and plan.blank_between is blanking
+        field = Field(shape=sigma.shape, pixel_size_nm=1.0, beam_current_pa=10.0)
+        scope = Microscope(load_specimen("nanoparticles:seed=1"), field, generator=ScanGenerator(capabilities=able))
+        scope.run(scope.prepare(plan))
+        assert (scope.dose().idle_electrons > 0) == (not blanking and able.settle_ns > 0)
 
 
 def test_no_plan_where_the_dose_rate_cannot_be_kept() -> None:

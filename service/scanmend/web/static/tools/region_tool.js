@@ -66,8 +66,8 @@ export class RegionTool {
     const both = (value) => [value(raw), value(restored)];
     const figures = [
       both((one) => this.value(one?.mean)),
-      // Of the raw mean: the samples' scatter over the root of their number. Of the restored one no more than bounds are
-      // known, since neighbouring errors go together: independent, or all alike.
+      // Of the raw mean: the samples' scatter, structure included, over the root of their number. Of the restored one no more
+      // than bounds are known, since neighbouring errors go together: independent, or all alike.
       [raw?.n > 1 ? `± ${figure(raw.sd / Math.sqrt(raw.n), 2)}` : "–", sigma?.n ? `± ${figure(sigma.rms / Math.sqrt(sigma.n), 2)}–${figure(sigma.mean, 2)}` : "–"],
       both((one) => this.value(one?.sd)),
       both((one) => this.value(one?.least)),
@@ -87,7 +87,7 @@ export class RegionTool {
     const { box, model } = this.answer;
     const nm = this.side.panes.pixelSizeNm;
     const size = `${lengthText((box.x1 - box.x0) * nm)} × ${lengthText((box.y1 - box.y0) * nm)} (${box.x1 - box.x0} × ${box.y1 - box.y0} px).`;
-    return model ? `${size} Restored by ${model}: estimate, not data; its error of the mean lies between that of independent pixels and the mean σ.` : size;
+    return model ? `${size} Restored by ${model}: estimate, not data; its error of the mean: as if pixels erred independently, to as if they all erred alike.` : size;
   }
 }
 
