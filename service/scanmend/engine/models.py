@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from scanmend.errors import ConfigurationError, ModelError, ScanmendError
 from scanmend.ipc.engine_link import ModelInfo
 
 log = logging.getLogger(__name__)
+
+RECENT_S = 10.0
+"""A session that had a frame restored so lately shares the engine's time."""
 
 
 class LiveModels:
@@ -33,8 +37,8 @@ class LiveModels:
         self.default = order[0] if order else ""
         """What `auto` means where there is time enough."""
         self.choice = Choice([_option(restorers[name]) for name in order])
-        self.sessions = 0
-        """Sessions that share the engine's time."""
+        self._worked_mono_s: dict[int, float] = {}
+        """When each session last had a frame restored."""
         for name, restorer in restorers.items():
             self.choice.begin(name, TUNE_SHAPE[0] * TUNE_SHAPE[1], restorer.warm_ms)
 
@@ -97,13 +101,26 @@ class LiveModels:
         return self._restorers.get(self.default if name == AUTO else name)
 
     def best_for(self, pixels: int, coverage: float, time_ms: float, present: Restorer | None) -> Restorer | None:
-        """The best model that there is time for; see `Choice.choose`. None where no model is live."""
+        """The best model that there is time for; see `Choice.choose`. None where no model is live.
+
+        Sessions that have frames restored share the engine's time.
+        """
         if not self.choice.options:
             return None
+        since = time.monotonic() - RECENT_S
+        sharing = sum(worked > since for worked in self._worked_mono_s.values())
         name = self.choice.choose(
-            pixels, coverage, time_ms / max(1, self.sessions), present.info.name if present is not None else ""
+            pixels, coverage, time_ms / max(1, sharing), present.info.name if present is not None else ""
         )
         return self._restorers[name]
+
+    def at_work(self, session_id: int) -> None:
+        """Note that a session has a frame restored now."""
+        self._worked_mono_s[session_id] = time.monotonic()
+
+    def let_go(self, session_id: int) -> None:
+        """Forget a session."""
+        self._worked_mono_s.pop(session_id, None)
 
     @property
     def fallback(self) -> Restorer | None:

@@ -51,6 +51,9 @@ log = logging.getLogger(__name__)
 FAILURES_BEFORE_FALLBACK = 3
 """A model that fails so often in a row is given up for the session."""
 
+PARTS_TOGETHER = 4
+"""So many parts of a pass may wait while one is restored; the client may have four times as many on their way."""
+
 LONGEST_ERROR = 500
 """Characters of an error that are passed on; the log has all of it."""
 
@@ -98,13 +101,16 @@ class EngineSession:
         self._say = say
         self._run_dir = run_dir
         self._beat = beat
+        self._best: dict[bool, Restorer] = {}
+        """What the engine chose last, for pictures that a plan is chosen from and for the others."""
+        self._largest_part = 0
+        """Points of the largest frame of the pass so far."""
         self._failures = 0
         self._picture: Picture | None = None
         """What was restored last; good until the exposure grows."""
         self._proposals = Proposals(hello, run_dir)
         self._specimen = Specimen(hello, say)
         self._slots = SessionSlots(opening)
-        models.sessions += 1
         if opening.lost_frames:
             self.mark_incomplete()
 
@@ -208,7 +214,7 @@ class EngineSession:
 
     def close(self) -> None:
         """Let go of the rings."""
-        self._models.sessions -= 1
+        self._models.let_go(self.id)
         self._slots.close()
 
     # The way of a frame ---------------------------------------------------------------------------------------------
@@ -222,6 +228,7 @@ class EngineSession:
             return done, None
         if self.lost:
             raise _Passed("Earlier frames of the exposure could not be rebuilt.", PassReason.EXPOSURE_LOST)
+        self._models.at_work(self.id)
         if self._free:
             self._restorer = self._best_for(header)
         if self._restorer is None:
@@ -302,12 +309,23 @@ class EngineSession:
         return assessment, (1 / per_electron if per_electron > 0 else float("inf"))
 
     def _best_for(self, header: FrameHeader) -> Restorer | None:
-        """The best model for a frame: it should be done before the next one is scanned, and before its deadline."""
+        """The best model for a frame: it should be done before the next one is scanned, and before its deadline.
+
+        A part of a pass may take as long as some parts do: those that come meanwhile are taken in together. A picture
+        that a plan is chosen from may take as long as its pass did, since the microscope waits for the plan.
+        """
         plan = self.plans[header.plan_id]
-        time_ms = plan.total_dwell_ns / 1e6 * header.points / max(1, plan.points)
+        whole_ms = plan.total_dwell_ns / 1e6
+        self._largest_part = header.points if header.first_point == 0 else max(self._largest_part, header.points)
+        decides = header.end_of_pass and self.hello.rescan is not None
+        parts_ms = whole_ms * PARTS_TOGETHER * self._largest_part / max(1, plan.points)
+        time_ms = whole_ms if decides else min(whole_ms, parts_ms)
         if self.hello.deadline_ms:
             time_ms = min(time_ms, self.hello.deadline_ms)
-        return self._models.best_for(self.hello.field.pixels, self.exposure.coverage, time_ms, self._restorer)
+        best = self._models.best_for(self.hello.field.pixels, self.exposure.coverage, time_ms, self._best.get(decides))
+        if best is not None:
+            self._best[decides] = best
+        return best
 
     def _choose(self, header: FrameHeader, estimate: FloatPicture, sigma: FloatPicture) -> None:
         if self._picture is None:

@@ -80,3 +80,58 @@ def test_a_model_that_is_slow_by_itself_is_not_tried_for_ever():
     assert chosen[0] == "quality"
     assert chosen.count("quality") < 0.03 * len(chosen)
     assert chosen[-1000:].count("quality") <= 10
+
+
+def frames_until_back(made):
+    """Frames of an idle machine until a model is taken up again that was given up on a busy one."""
+    for _ in range(40):
+        made.learn("quality", FRAME, 760)
+    present, frames = made.choose(FRAME, 1.0, 262, "quality"), 0
+    while present != "quality":
+        made.learn(present, FRAME, {"live": 57, "pushpull": 20}[present])
+        present = made.choose(FRAME, 1.0, 262, present)
+        frames += 1
+        assert frames < 50_000
+    return frames
+
+
+def test_a_model_is_doubted_only_when_it_is_given_up():
+    fresh, used = frames_until_back(choice()), choice()
+    for _ in range(20):  # sessions that are too quick for the best model, and keep what they have
+        present = used.choose(FRAME, 1.0, 26)
+        for _ in range(30):
+            present = used.choose(FRAME, 1.0, 26, present)
+        assert present == "pushpull"
+    assert frames_until_back(used) == fresh
+
+
+def test_doubts_are_forgotten():
+    made = choice()
+    first = frames_until_back(made)
+    for _ in range(5):
+        late = frames_until_back(made)
+    assert late > 3 * first
+    for _ in range(60_000):  # two hours at eight frames a second
+        made.learn("quality", FRAME, 190)
+    assert frames_until_back(made) < 1.5 * first
+
+
+def test_a_lesser_model_needs_no_time_to_spare():
+    assert choice().choose(FRAME, 1.0, 60, "quality") == "live"
+
+
+@pytest.mark.parametrize("pixels", [512, 64 * 64, 4096 * 4096])
+def test_fields_of_another_size_say_nothing_of_this_one(pixels):
+    made, present = choice(), ""
+    for _ in range(500):  # a small field costs far more than its share
+        present = made.choose(pixels, 1.0, 40, present)
+        made.learn(present, pixels, 25 + 1e-3 * pixels)
+    assert made.expected_ms("quality", FRAME) == pytest.approx(190)
+    assert made.choose(FRAME, 1.0, 262) == "quality"
+
+
+def test_fields_of_nearly_the_same_size_share_what_is_known():
+    made = choice()
+    for _ in range(100):
+        made.learn("quality", FRAME, 380)
+    assert made.expected_ms("quality", 500 * 500) == pytest.approx(380 * (500 / 512) ** 2, rel=0.01)

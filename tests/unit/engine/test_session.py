@@ -13,6 +13,8 @@ from engine_process import frame_header
 
 from scanmend.engine.assess import UnusableOutput, assess
 from scanmend.engine.catalogue import Catalogue
+from scanmend.engine.choice import Choice as ModelChoice
+from scanmend.engine.choice import Option
 from scanmend.engine.exposures import InputNotFinite, SessionExposure
 from scanmend.engine.models import LiveModels
 from scanmend.engine.restorer import Restorer
@@ -21,7 +23,7 @@ from scanmend.engine.session import EngineSession
 from scanmend.engine.tune import Choice
 from scanmend.errors import ModelError
 from scanmend.exposure import ExposureBuilder
-from scanmend.field import Channel, DetectorKind, Field
+from scanmend.field import Capabilities, Channel, DetectorKind, Field
 from scanmend.frame import Frame
 from scanmend.ipc import SlotRing
 from scanmend.ipc import engine_link as link
@@ -107,14 +109,19 @@ class Bench:
         opening = link.OpenSession(
             hello=Hello(session="s", session_id=1, field=FIELD, **hello), frames_in=infos[0], pictures_out=infos[1]
         )
-        models = LiveModels(restorers, [], ["identity"])
-        self.session = EngineSession(opening, models, self.said.append, lambda: None, folder)
+        self.models = LiveModels(restorers, [], ["identity"])
+        self.session = EngineSession(opening, self.models, self.said.append, lambda: None, folder)
         self.session.take_plan(link.PlanNotice(session_id=1, plan_id=0, data=msgspec.msgpack.encode(RASTER)))
 
     def frame(self, seq: int, samples: np.ndarray) -> link.Done:
+        return self.part(seq, 0, samples.reshape(-1))
+
+    def part(self, pass_index: int, first_point: int, samples: np.ndarray) -> link.Done:
+        """Some points of a pass, line by line."""
         samples = samples.reshape(1, -1)
         self.ring_in.array(0, samples.shape, samples.dtype)[:] = samples
-        header = frame_header(seq, samples)
+        seq, end = len(self.said), first_point + samples.size == FIELD.pixels
+        header = frame_header(seq, samples, end=end, pass_index=pass_index, first_point=first_point)
         work = link.Work(ticket=seq, session_id=1, header=header.pack(), slot_in=0, slot_out=0)
         before = len(self.said)
         self.session.work(work, header, superseded=False)
@@ -160,6 +167,40 @@ def test_bad_output_is_caught_and_after_three_another_model_goes_on(name: str, b
     assert [p.code for p in problems] == ["model_failed"]
     assert "pushpull" in problems[0].text
     assert (done.restored, done.model) == (True, "pushpull")
+
+
+@pytest.mark.parametrize(
+    ("rescan", "sizes", "wanted"),
+    [
+        (None, [768], ["identity"]),
+        (None, [192] * 4, ["identity"] * 4),  # four parts may wait together: as much time as the pass has
+        (None, [64] * 12, ["pushpull"] * 12),
+        (None, [700, 68], ["identity"] * 2),  # a short rest of a pass is not the time that there is
+        ("variance", [64] * 12, ["pushpull"] * 11 + ["identity"]),  # the microscope waits for the plan
+    ],
+)
+def test_the_time_for_a_part_of_a_pass_is_that_of_some_parts(
+    bench: Callable[..., Bench],
+    monkeypatch: pytest.MonkeyPatch,
+    rescan: str | None,
+    sizes: list[int],
+    wanted: list[str],
+) -> None:
+    one = bench(model="auto", mode=Mode.EXPOSURE, rescan=rescan, capabilities=Capabilities())
+    one.session.take_plan(
+        link.PlanNotice(session_id=1, plan_id=0, data=msgspec.msgpack.encode(ScanPlan.raster(SHAPE, 200_000)))
+    )  # a pass takes 154 ms
+    choice = one.models.choice
+    choice.options = [Option("identity"), Option("pushpull")]
+    for name, ms in (("identity", 120.0), ("pushpull", 5.0)):
+        choice.begin(name, FIELD.pixels, ms)
+    monkeypatch.setattr(ModelChoice, "learn", lambda *_: None)  # these models take no time at all
+    for passes in range(2):
+        seen, at = [], 0
+        for points in sizes:
+            seen.append(one.part(passes, at, SAMPLES.reshape(-1)[at : at + points]).model)
+            at += points
+        assert seen == wanted
 
 
 def test_a_failure_now_and_then_does_not_change_the_model(bench: Callable[..., Bench]) -> None:
