@@ -119,7 +119,18 @@ class SessionClosed(SessionProblem):
 
 
 class SessionPaused(SessionProblem):
-    """A session waits, for credit, for its reader or for its receipt, for longer than the caller would."""
+    """A session waits, for credit, for its reader or for its receipt, for longer than the caller would.
+
+    Args:
+        message: What it waits for.
+        mend: How to go on.
+        points_sent: How many of the points of the samples that were given went out before, from the first; the same
+            samples sent again go on behind them.
+    """
+
+    def __init__(self, message: str, *, mend: str = "", points_sent: int = 0) -> None:
+        super().__init__(message, mend=mend)
+        self.points_sent = points_sent
 
 
 class FrameRejected(SessionProblem):

@@ -16,6 +16,18 @@ from scanmend.wire.messages import Enough, Proposal, Returns, encode, finite_or_
 from scanmend.wire.sockets import COPY_THRESHOLD_BYTES
 
 
+def keep_state(session: Session, done: Done) -> None:
+    """Note what a restoration says of its session."""
+    session.meters.restored(done.restore_ns)
+    session.model, session.provider = done.model, done.provider
+    session.note_model(done.model, done.sha256, done.provider)
+    session.coverage = finite_or_none(done.coverage)
+    session.sigma_mean = finite_or_none(done.sigma_mean)
+    session.caution = done.caution
+    session.dose_e_per_nm2 = finite_or_none(done.dose_e_per_nm2)
+    session.dose_max_e_per_nm2 = finite_or_none(done.dose_max_e_per_nm2)
+
+
 def answer_restored(context: Context, session: Session, job: Job, done: Done) -> None:
     """Send the estimate that the engine left in the job's picture slot."""
     picture = _filled(job, done)
@@ -51,8 +63,6 @@ def answer_restored(context: Context, session: Session, job: Job, done: Done) ->
         sigma_xxh3=done.sigma_xxh3 if with_sigma else 0,
     )
     job.answered = True
-    session.meters.restored(done.restore_ns)
-    _keep_state(session, done)
     _offer_live(context, session, job, picture, None, done, PassReason.NONE, now)
     if session.hello.returns is Returns.NONE:
         session.ledger.dropped["returns_none"] += 1
@@ -187,17 +197,6 @@ def _send_planes(
             raise
         return Posted.AWAY, trackers
     return Posted.SENT, trackers
-
-
-def _keep_state(session: Session, done: Done) -> None:
-    session.exposure_frames = done.frames_included
-    session.model, session.provider = done.model, done.provider
-    session.note_model(done.model, done.sha256, done.provider)
-    session.coverage = finite_or_none(done.coverage)
-    session.sigma_mean = finite_or_none(done.sigma_mean)
-    session.caution = done.caution
-    session.dose_e_per_nm2 = finite_or_none(done.dose_e_per_nm2)
-    session.dose_max_e_per_nm2 = finite_or_none(done.dose_max_e_per_nm2)
 
 
 def _count(context: Context, session: Session, job: Job) -> None:

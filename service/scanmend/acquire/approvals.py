@@ -11,10 +11,10 @@ from scanmend.acquire.answers import answer_next
 from scanmend.acquire.context import Context
 from scanmend.acquire.operator_part import not_approved
 from scanmend.acquire.session import Session, SessionState
-from scanmend.errors import InvalidInput
+from scanmend.errors import InvalidInput, OversizeMessage, ScanmendError
 from scanmend.ipc.engine_link import VALID_NS, ExecutedNotice, ProposalTerm
 from scanmend.record import ApprovalNote, EntryKind
-from scanmend.wire.messages import Approval, Decider, Enough, Executed, ExecutedStatus, Proposal, encode
+from scanmend.wire.messages import Approval, Decider, Enough, EnoughCode, Executed, ExecutedStatus, Proposal, encode
 
 if TYPE_CHECKING:
     from scanmend.acquire.engine_desk import EngineDesk
@@ -35,13 +35,16 @@ def take_proposal(context: Context, desk: EngineDesk, session: Session, proposal
     if held:
         until = context.clock.unix_ns() + int(context.settings.approval_s * 1e9)
         proposal = msgspec.structs.replace(proposal, expires_unix_ns=until)
-        _supersede(session)
-        # The note goes first: a service that finds the proposal without it would take it for one that was passed on.
-        session.note(ApprovalNote(proposal_id=proposal.proposal_id, what="awaited"))
     try:
-        session.record(EntryKind.PROPOSAL, proposal.proposal_id, encode(proposal))
-    except InvalidInput as error:
-        context.problem("proposal_not_recorded", error.message, mend=error.mend, session=session.name)
+        data = encode(proposal)
+        if held:
+            _supersede(session)
+            # The note goes first: a service that finds the proposal without it would take it for one that was passed
+            # on.
+            session.note(ApprovalNote(proposal_id=proposal.proposal_id, what="awaited"))
+        session.record(EntryKind.PROPOSAL, proposal.proposal_id, data)
+    except (OversizeMessage, InvalidInput) as error:
+        _refuse(context, desk, session, proposal, error)
         return
     session.proposals_made += 1
     if not held:
@@ -116,6 +119,29 @@ def _end_loop(context: Context, desk: EngineDesk, session: Session, what: Approv
     take_enough(context, session, enough)
     executed = Executed(
         session_id=session.id, proposal_id=proposal.proposal_id, status=_TO_ENGINE[what], reason=enough.reason
+    )
+    desk.told.tell(session.id, ExecutedNotice(executed=executed))
+
+
+def _refuse(context: Context, desk: EngineDesk, session: Session, proposal: Proposal, error: ScanmendError) -> None:
+    """A proposal that no message or no journal can hold ends the loop: the client waits for a word, and gets one."""
+    log.error("session %s: proposal %d cannot be passed on: %s", session.name, proposal.proposal_id, error)
+    context.problem("proposal_not_recorded", error.message, mend=error.mend, session=session.name)
+    reason = f"The next plan cannot be passed on: {error.message}"
+    dose = session.dose_e_per_nm2
+    enough = Enough(
+        session_id=session.id,
+        code=EnoughCode.FAILED,
+        reason=reason,
+        based_on_frames=proposal.based_on_frames,
+        passes=session.passes,
+        sigma_now=proposal.sigma_now,
+        sigma_of_range=float("nan"),
+        dose_e_per_nm2=float("nan") if dose is None else dose,
+    )
+    take_enough(context, session, enough)
+    executed = Executed(
+        session_id=session.id, proposal_id=proposal.proposal_id, status=ExecutedStatus.DECLINED, reason=reason
     )
     desk.told.tell(session.id, ExecutedNotice(executed=executed))
 

@@ -134,6 +134,9 @@ def _may_end(desk: EngineDesk, session: Session, now: int) -> bool:
     if end is None or session.ledger.unanswered or session.answers or not session.all_durable:
         return False
     waited = now - end.asked_mono_ns
+    to_come = desk.state == "ready" or (desk.state == "stuck" and waited <= HOLES_NS + SUMMARY_NS)
+    if session.waiting and to_come and not session.summary_asked:
+        return False  # answered, but too late for a restoration: the engine is still to have it, for the dose
     if waited < HOLES_NS and session.ledger.awaited(end.count):
         return False
     if not session.summary_asked:

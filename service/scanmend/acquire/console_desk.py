@@ -105,12 +105,14 @@ class ConsoleDesk:
     def _answer_doses(self, now_mono_ns: int) -> None:
         made, self.desk.doses_made = self.desk.doses_made, {}
         for session_id, entry in list(self._doses.items()):
-            dose = made.pop(session_id, None)
-            if dose is not None and dose.ask == entry.ask and dose.path:
+            dose = made.get(session_id)
+            if dose is not None and dose.ask != entry.ask:  # of a question that was given up
+                dose = None
+            if dose is not None:
+                del made[session_id]
+            if dose is not None and dose.path:
                 self._answer(entry.asker, MapFile(ask=entry.ask, path=dose.path))
             elif dose is not None or now_mono_ns > entry.until_mono_ns:
-                if dose is not None and dose.path:  # of a question that was given up
-                    Path(dose.path).unlink(missing_ok=True)
                 self._answer(entry.asker, Refused(ask=entry.ask, code="nothing_new", reason="The engine cannot tell."))
             else:
                 continue

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
-from scanmend.acquire.answers import answer_dropped, answer_passed, answer_restored
+from scanmend.acquire.answers import answer_dropped, answer_passed, answer_restored, keep_state
 from scanmend.acquire.approvals import take_enough, take_proposal
 from scanmend.acquire.context import MENDS, Context
 from scanmend.acquire.engine_line import EngineLine, Gone, proposal_of
 from scanmend.acquire.engine_told import Told
 from scanmend.acquire.jobs import Job, Picture
+from scanmend.acquire.passing import late, pass_all, pass_late, show_some
 from scanmend.acquire.session import Session, SessionState
 from scanmend.ipc.engine_link import (
     AskDose,
@@ -63,6 +65,8 @@ class EngineDesk:
     down_since_mono_ns: int = 0
     started_mono_ns: int = 0
     _jobs: dict[int, tuple[Session, Job]] = field(default_factory=dict)
+    _silent_since_mono_ns: int = 0
+    """When the engine last said something, or was given work while it had none."""
     _tickets: int = 0
     doses_made: dict[int, DoseMade] = field(default_factory=dict)
     """Pictures of the dose, by session, that the console has not fetched yet."""
@@ -124,6 +128,7 @@ class EngineDesk:
         )
 
     def _handle(self, message: FromEngine) -> None:
+        self._silent_since_mono_ns = self.context.clock.mono_ns()
         match message:
             case EngineReady():
                 self.ready, self.state, self.pid = message, "ready", message.pid
@@ -142,6 +147,9 @@ class EngineDesk:
             case EnoughSaid():
                 self._enough(message.enough)
             case DoseMade():
+                before = self.doses_made.get(message.session_id)
+                if before is not None and before.path:  # nobody has fetched it, and now nobody will
+                    Path(before.path).unlink(missing_ok=True)
                 self.doses_made[message.session_id] = message
             case RawMade():
                 self.raws_made[message.ask] = message
@@ -158,37 +166,28 @@ class EngineDesk:
     def dispatch(self) -> None:
         """Give the engine what it has slots for; while there is none, let frames pass through or wait."""
         self.line.flush()
+        self._report_lost_plans()
         now = self.context.clock.mono_ns()
         for session in self.context.sessions.values():
             if session.summary_asked:
                 continue
             if session.waiting and not session.needs_engine:
-                self._show_some(session, now)
+                show_some(self.context, session, now, ready=self.state == "ready")
             if self.state == "ready":
                 self._dispatch_session(session, now)
             elif session.waiting and not self._still_waits(session, now):
-                while session.waiting:
-                    self._pass(session, session.waiting.popleft(), PassReason.ENGINE_DOWN)
+                pass_all(self.context, session, comes_back=self.state == "stuck")
 
-    def _show_some(self, session: Session, now: int) -> None:
-        """Of a session that wants no answers the engine gets what the page shows, and the dose of the rest."""
-        shown: list[Job] = []
-        for job in session.waiting:
-            if self.state != "ready":
-                self._pass(session, job, PassReason.ENGINE_DOWN)
-            elif session.live.shows(job.header.pass_index, now, idle=not shown):
-                shown.append(job)
-            else:
-                session.scanned.leave_out(job.header)
-                answer_dropped(session, job, "returns_none")
-        session.waiting.clear()
-        session.waiting.extend(shown)
-
-    def _pass(self, session: Session, job: Job, reason: PassReason) -> None:
-        """Pass a frame through that no engine has."""
-        if session.hello.mode is Mode.FRAMES:
-            session.scanned.leave_out(job.header)
-        answer_passed(self.context, session, job, reason)
+    def _report_lost_plans(self) -> None:
+        while self.line.plans_lost:
+            session_id, why = self.line.plans_lost.pop()
+            session = self.context.sessions.get(session_id)
+            self.context.problem(
+                "plan_lost",
+                f"A plan could not be left for the engine ({why}): its frames pass through, and no rescans follow.",
+                mend="Free shared memory: end other sessions, or other programs that use /dev/shm.",
+                session=session.name if session is not None else "",
+            )
 
     def _still_waits(self, session: Session, now: int) -> bool:
         """Whether frames wait for an engine: at the start of the service, or for one that restarts."""
@@ -215,8 +214,10 @@ class EngineDesk:
             live = session.live.due(now) or (job.header.end_of_pass and _stops(session))
             if live:
                 session.live.offered_mono_ns = now
+            if not self._jobs:
+                self._silent_since_mono_ns = now
             self._tickets += 1
-            job.ticket, job.dispatched_mono_ns = self._tickets, now
+            job.ticket = self._tickets
             job.lease_in, job.pool_in = lease_in, session.slots.pool_in
             job.picture = Picture(session.slots.ring_out, session.slots.pool_out, lease_out)
             self._jobs[job.ticket] = (session, job)
@@ -238,9 +239,11 @@ class EngineDesk:
         if self.state == "stuck":  # it was only slow
             self.state = "ready"
             self.context.problems.clear("engine_stuck")
+        if done.restored:  # in time or not, it is what the session has come to
+            session.proposal_owed = job.header.end_of_pass and session.hello.rescan is not None
+            keep_state(session, done)
         if not job.answered:
             if done.restored:
-                session.proposal_owed = job.header.end_of_pass and session.hello.rescan is not None
                 answer_restored(self.context, session, job, done)
             elif done.superseded:
                 session.live.offered_mono_ns = 0  # it may have been the one that was to become a picture
@@ -276,20 +279,23 @@ class EngineDesk:
         """Pass through what has waited too long, and call an engine stuck that does not answer."""
         now = self.context.clock.mono_ns()
         for session in self.context.sessions.values():
-            while session.waiting and _late(session.waiting[0], now):
-                self._pass(session, session.waiting.popleft(), PassReason.DEADLINE)
-        for session, job in list(self._jobs.values()):
-            if job.answered:
-                continue
-            if _late(job, now):
+            pass_late(self.context, session, now)
+        for session, job in self._jobs.values():
+            if not job.answered and late(job, now):
                 answer_passed(self.context, session, job, PassReason.DEADLINE)
-            elif self.state != "stuck" and now - job.dispatched_mono_ns > self._patience_ns(session):
-                self._stuck()
-                return
+        if self._jobs and self.state == "ready" and now - self._silent_since_mono_ns > self._patience_ns():
+            self._stuck()
 
-    def _patience_ns(self, session: Session) -> int:
+    def _patience_ns(self) -> int:
+        """How long the engine may say nothing while it has work.
+
+        It has one frame in hand at a time, which may be of any session, and what a frame of another session takes says
+        nothing of that one.
+        """
         limit = int(self.context.settings.engine_timeout_s * 1e9)
-        return min(limit, session.meters.slow_restore_ns) + 100_000_000 * len(self._jobs)
+        open_ = (s for s in self.context.sessions.values() if s.state is not SessionState.ENDED)
+        slowest = max((session.meters.slow_restore_ns for session in open_), default=limit)
+        return min(limit, slowest) + 100_000_000 * len(self._jobs)
 
     def _stuck(self) -> None:
         """The engine hangs: answer for it; the supervisor ends it when its heartbeat stays away."""
@@ -349,10 +355,6 @@ def _stops(session: Session) -> bool:
 
 def _waits_for_engine(session: Session) -> bool:
     return session.hello.mode is Mode.EXPOSURE and session.hello.deadline_ms == 0
-
-
-def _late(job: Job, now_mono_ns: int) -> bool:
-    return job.deadline_mono_ns is not None and now_mono_ns > job.deadline_mono_ns
 
 
 def _take_dose(session: Session, summary: SessionSummary) -> None:

@@ -19,6 +19,7 @@ from scanmend.ipc.engine_link import (
     FromEngine,
     PlanNotice,
     ProposalMade,
+    ScannedNotice,
     ToEngine,
     decode_from_engine,
     encode,
@@ -43,6 +44,8 @@ class EngineLine:
     listener: Listener
     run_dir: Path
     bell: Doorbell | None = None
+    plans_lost: list[tuple[int, str]] = field(default_factory=list)
+    """Plans that found no room on their way to the engine: of which session, and why; who reports them clears it."""
     _unsent: deque[bytes] = field(default_factory=deque)
 
     @property
@@ -64,11 +67,14 @@ class EngineLine:
         self.bell = bell
 
     def hang_up(self) -> None:
-        """Close the connection and forget what it did not take."""
+        """Close the connection and forget what it did not take, files included."""
         if self.bell is not None:
             self.bell.close()
         self.bell = None
         self._unsent.clear()
+        for pattern in ("plan-*", "proposal-*"):  # of the other kinds some may still be read by web
+            for path in self.run_dir.glob(pattern):
+                path.unlink(missing_ok=True)
 
     def receive(self) -> Iterator[FromEngine | Gone]:
         """All that the engine has said; `Gone` as the last where it ended, or cannot be understood."""
@@ -100,13 +106,24 @@ class EngineLine:
             self._unsent.popleft()
 
     def send_plan(self, session_id: int, plan_id: int, plan: ScanPlan) -> None:
-        """Tell the engine of a plan, through a file where it is too large for a message."""
+        """Tell the engine of a plan, through a file where it is too large for a message.
+
+        Where there is no room for the file, the engine is told that it does not know all that is scanned: frames of
+        the plan are in no exposure and no dose, so that no further plan could be sure to keep to the budget.
+        """
         data = msgspec.msgpack.encode(plan)
         if len(data) <= INLINE_BYTES:
             self.send(PlanNotice(session_id=session_id, plan_id=plan_id, data=data))
             return
         path = self.run_dir / f"plan-{secrets.token_hex(12)}"
-        path.write_bytes(data)
+        try:
+            path.write_bytes(data)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            log.error("plan %d cannot be left for the engine: %s", plan_id, error)
+            self.plans_lost.append((session_id, error.strerror or str(error)))
+            self.send(ScannedNotice(session_id=session_id, spans=[], incomplete=True))
+            return
         self.send(PlanNotice(session_id=session_id, plan_id=plan_id, path=str(path)))
 
 

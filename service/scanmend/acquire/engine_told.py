@@ -8,7 +8,7 @@ from scanmend.acquire.context import Context
 from scanmend.acquire.engine_line import EngineLine
 from scanmend.acquire.session import Session
 from scanmend.ipc import SlotRing
-from scanmend.ipc.engine_link import CloseSession, ExecutedNotice, OpenSession, RingInfo, ToEngine
+from scanmend.ipc.engine_link import CloseSession, ExecutedNotice, OpenSession, RebuildSkip, RingInfo, ToEngine
 from scanmend.plan import ScanPlan
 from scanmend.record import session_path
 from scanmend.wire.messages import Executed, Mode
@@ -31,15 +31,19 @@ class Told:
         if session.id in self._known:
             return True
         exposure = session.hello.mode is Mode.EXPOSURE
-        rebuild = exposure and session.ledger.received > len(session.waiting)
-        lost = _lost_frames(session, rebuild=rebuild) if exposure else 0
+        rebuild = exposure and _gone_by(session) > 0
         journal = ""
-        skip: list[int] = []
+        skip = RebuildSkip(from_index=0)
         if session.journal is not None and self.context.recordings is not None:
-            if rebuild and session.journal.written_index < session.journal.next_index - 1:
+            failed = session.recording_failed is not None  # then nothing more is written, and nothing waited for
+            if rebuild and not failed and session.journal.written_index < session.journal.next_index - 1:
                 return False
             journal = str(session_path(self.context.recordings, session.name))
-            skip = [job.header.seq for job in session.waiting]
+            skip = RebuildSkip(
+                seqs=[job.header.seq for job in session.waiting],
+                from_index=session.journal.durable_index + 1 if failed else session.journal.next_index,
+            )
+        lost = _lost_frames(session, rebuild=rebuild) if exposure else 0
         self._known.add(session.id)
         self.line.send(
             OpenSession(
@@ -48,7 +52,7 @@ class Told:
                 pictures_out=_ring(session.slots.ring_out),
                 journal=journal,
                 rebuild=rebuild and not lost,
-                rebuild_skip=skip if rebuild else [],
+                rebuild_skip=skip,
                 propose=rebuild and session.proposal_owed and not session.waiting,
                 lost_frames=lost,
             )
@@ -89,12 +93,23 @@ class Told:
 
 
 def _lost_frames(session: Session, *, rebuild: bool) -> int:
-    """How many frames of an exposure no engine can be given again: those that are in no recording."""
+    """How many frames of an exposure no engine can be given again: those that are in no recording.
+
+    What engines have answered does not tell it: one may end before its first restoration, and a frame that passed
+    through while there was none is in no exposure at all.
+    """
+    ledger, gone_by = session.ledger, _gone_by(session)
+    lost = max(session.operator.forgotten_upto, ledger.begin)
     if rebuild and session.journal is None:
-        return max(session.exposure_frames, session.ledger.begin)
-    if rebuild and session.operator.recorded_from:
-        return max(session.exposure_frames, session.ledger.unrecorded, session.operator.forgotten_upto)
-    return max(session.operator.forgotten_upto, session.ledger.begin)
+        return max(lost, gone_by)
+    if rebuild and session.recording_failed is not None and gone_by > ledger.unrecorded + ledger.durable:
+        return max(lost, gone_by)
+    return max(lost, ledger.unrecorded) if rebuild else lost
+
+
+def _gone_by(session: Session) -> int:
+    """How many frames the next engine does not get as `Work`: the first ones that were received."""
+    return session.ledger.received - len(session.waiting)
 
 
 def _ring(ring: SlotRing) -> RingInfo:

@@ -31,7 +31,6 @@ class Job:
     pool_in: SlotPool | None = None
     """Where `lease_in` is from."""
     picture: Picture | None = None
-    dispatched_mono_ns: int = 0
     awaited_engine: bool = False
     """Whether it came while there was no engine that could restore it; the problems tell of that time."""
     engines_lost: int = 0

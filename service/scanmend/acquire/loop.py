@@ -20,7 +20,7 @@ from scanmend.acquire.engine_line import EngineLine
 from scanmend.acquire.reception import Reception
 from scanmend.acquire.recordings import check_folder, resume, unfinished
 from scanmend.acquire.session import Session, SessionState
-from scanmend.errors import ConfigurationError, PortInUse, RecordingError
+from scanmend.errors import PortInUse, RecordingError, ScanmendError
 from scanmend.ipc import HeartbeatBoard, Listener
 from scanmend.ipc.console import Status
 from scanmend.settings import Settings
@@ -118,7 +118,7 @@ class Acquire:
 
     def _tidy_up(self) -> str:
         """Remove what an acquire that was killed left in the run directory; gives the address it listened at."""
-        for pattern in ("ring-*", "plan-*", "proposal-*", "dose-*", "engine.sock"):
+        for pattern in ("ring-*", "plan-*", "proposal-*", "dose-*", "raw-*", "engine.sock"):
             for path in self.run_dir.glob(pattern):
                 path.unlink(missing_ok=True)
         before = self.run_dir / "acquire.address"
@@ -136,6 +136,7 @@ class Acquire:
             return
         self._context.recordings = folder
         for path in unfinished(folder):
+            self._beat()
             session = self._take_up(folder, path)
             if session is None:
                 continue
@@ -144,8 +145,8 @@ class Acquire:
     def _take_up(self, folder: Path, path: Path) -> Session | None:
         """A session that was cut off, detached until its client comes back; None where it cannot be taken up."""
         try:
-            resumed = resume(self.settings, folder, path)
-        except RecordingError as error:
+            resumed = resume(self.settings, folder, path, self._beat)
+        except ScanmendError as error:  # also of a folder whose name no session can have
             log.error("%s", error)
             self._context.problem("not_resumed", error.message, mend=error.mend, session=path.name)
             return None
@@ -153,7 +154,7 @@ class Acquire:
             self._context.problem("damaged", resumed.damage, session=path.name)
         try:
             return readmit(self._context, resumed)
-        except ConfigurationError as error:  # no shared memory is left; the recording stays for the next start
+        except ScanmendError as error:  # no shared memory is left; the recording stays for the next start
             resumed.journal.close()
             log.error("%s", error)
             self._context.problem("not_resumed", error.message, mend=error.mend, session=path.name)
@@ -211,6 +212,10 @@ class Acquire:
         watch_approvals(self._context, self._desk)
         self._console.turn()
         watch_sessions(self._context, self._desk)
+        self._beat()
+
+    def _beat(self) -> None:
+        """Show that this process lives; from the first beat on the supervisor expects one every few seconds."""
         self._board.beat("acquire")
 
     def _take_messages(self) -> None:

@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -158,16 +158,23 @@ def unfinished(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def resume(settings: Settings, folder: Path, path: Path) -> Resumed:
+def resume(settings: Settings, folder: Path, path: Path, beat: Callable[[], None] | None = None) -> Resumed:
     """Read a cut-off session from its journal, and go on writing where it stopped.
 
     What had become of its frames before is not in the journal: each is counted as dropped, policy
     `service_restarted`, so that the account stays whole; they are durable all the same.
 
+    Args:
+        settings: The service's.
+        folder: The recordings.
+        path: The session's folder.
+        beat: Shows that this process lives; called with every entry, since reading a long journal takes minutes.
+
     Raises:
+        InvalidInput: No session can have this name.
         RecordingError: There is no session in it.
     """
-    reading = _Reading(path.name)
+    reading = _Reading(path.name, beat=beat or (lambda: None))
     journal, report = reopen_for_append(folder, path.name, settings=_sizes(settings), each=reading.take)
     if reading.hello is None:
         journal.close()
@@ -204,6 +211,7 @@ class _Reading:
     """A journal's entries, taken in one after the other."""
 
     name: str
+    beat: Callable[[], None]
     hello: Hello | None = None
     opened_unix_ns: int = 0
     ledger: Ledger = field(default_factory=Ledger)
@@ -221,6 +229,7 @@ class _Reading:
 
     def take(self, entry: Entry, head: memoryview, tail: memoryview) -> None:
         """Take in one entry; one that cannot be understood is logged and passed over."""
+        self.beat()
         try:
             if entry.kind is EntryKind.FRAME:
                 self._frame(FrameHeader.unpack(head, max_payload_bytes=1 << 62))

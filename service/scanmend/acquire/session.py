@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import islice
+from itertools import islice, takewhile
 
 from scanmend.acquire.jobs import InFlight, Job, Slots
 from scanmend.acquire.late_recording import record_plan
@@ -94,7 +94,7 @@ class Session:
     live: Live = field(default_factory=Live)
     in_flight: InFlight = field(default_factory=InFlight)
     waiting: deque[Job] = field(default_factory=deque)
-    """Received, not yet given to the engine."""
+    """Received, not yet given to the engine; of an exposure some may have been answered already."""
     answers: deque[Callable[[], bool]] = field(default_factory=deque)
     """Messages that the client has not taken yet; each gives whether it went."""
     passes: int = 0
@@ -117,8 +117,6 @@ class Session:
     summary_asked: bool = False
     summary_known: bool = False
     recording_failed: RecordingError | None = None
-    exposure_frames: int = 0
-    """Frames that the engine has added to the exposure."""
     model: str = ""
     provider: str = ""
     models_noted: set[str] = field(default_factory=set)
@@ -285,7 +283,9 @@ class Session:
             return 0, f"recording failed: {self.recording_failed.message}"
         if not self.operator.started:
             return 0, "waiting for an operator to start the session"
-        room = self.credit_frames - self.ledger.unanswered
+        # What was answered and still waits for the engine takes memory like everything else that waits.
+        answered = sum(1 for _ in takewhile(lambda job: job.answered, self.waiting))
+        room = self.credit_frames - self.ledger.unanswered - answered
         why = "waiting for the restoration" if room <= 0 else ""
         if self.journal is not None:
             frames = self.journal.room_bytes // (self.max_frame_bytes + 4096)

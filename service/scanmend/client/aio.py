@@ -84,7 +84,8 @@ class AsyncSession(SessionFace):
     ) -> int:
         """Send a picture of the whole field as one pass, or a `Frame`; as `Session.send`.
 
-        Where answers are left unread it waits for another task to read them.
+        Where answers are left unread it waits for another task to read them. A send that is cancelled goes on like
+        one that was held, when the same samples are sent again.
         """
         self.check()
         async with self._sending:
@@ -222,11 +223,13 @@ class AsyncSession(SessionFace):
         def ready() -> bool:
             return self._over or not core.why_held(size)
 
-        for size in self._pushes(frame, chunk_points, copy):
-            if not ready() and not await self._wait(ready, longest_s):
-                raise self._held_error(size, longest_s)
-            if self._over:
-                self.check()
+        with contextlib.closing(self._pushes(frame, chunk_points, copy)) as pieces:
+            for piece in pieces:
+                size = piece.samples.nbytes
+                if not ready() and not await self._wait(ready, longest_s):
+                    raise self._held_error(frame, piece, longest_s)
+                if self._over:
+                    self.check()
         self._turn()
         return core.ring.next_seq - 1
 

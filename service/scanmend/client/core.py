@@ -143,6 +143,8 @@ class SessionCore:
         self._end_s = 0.0
         self._offer: RingFrame | None = None
         self._offers_problem = False
+        self._broke_below = 0
+        """Answers to frames below it may be lost, because the connection broke since the last WELCOME."""
 
     # What the caller asks for -----------------------------------------------------------------------------------
 
@@ -265,6 +267,13 @@ class SessionCore:
 
     # What comes in ----------------------------------------------------------------------------------------------
 
+    def connection_broke(self) -> None:
+        """The connection broke: what was in it is lost, and answers made until the service hears this client again.
+
+        Frames are resent, answers never are; how long they are waited for is settled by the next WELCOME.
+        """
+        self._broke_below = self.ring.next_seq
+
     def feed(self, parts: Parts) -> Event | None:
         """Take a message of the service.
 
@@ -344,15 +353,17 @@ class SessionCore:
         else:
             self._credit_until = max(self._credit_until, welcome.credit_until)
         self._credit_bytes = welcome.credit_bytes
+        broke_below, self._broke_below = self._broke_below, 0
         resumed = before is not None and (forgotten or self.state is State.GREETING)
         self.state = State.OPEN
         if before is not None:
             self.problems.tell_again()
         if not resumed:
+            self._wait_less(broke_below)
             return
         self.reconnects += 1
         if forgotten:
-            self.answers.give_up(welcome.resume_from)
+            self.answers.ask_anew(welcome.resume_from)
         else:
             self.answers.doubt(self.ring.received_upto, self.last_heard_s)
         self.lost += self.ring.rewind(welcome.resume_from, forgotten=forgotten)
@@ -360,6 +371,12 @@ class SessionCore:
             self.plans.unknown(welcome.plans_known) + self.proposals.undelivered(self.ring.received_upto)
         )
         self._end_due = self.ending
+
+    def _wait_less(self, broke_below: int) -> None:
+        """The service was quiet, though every frame is safe with it: an answer takes its time, or was lost."""
+        self.answers.doubt(min(broke_below, self.ring.received_upto), self.last_heard_s)
+        if self.answers.awaited:
+            self.answers.be_patient(self.ring.received_upto, self.last_heard_s)
 
     def _on_ack(self, ack: Ack) -> None:
         if self.state is State.GREETING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from scanmend.client.options import SessionSetup
 from scanmend.client.restored import Restored
 from scanmend.client.samples import Piece, SampleShaper
 from scanmend.client.stats import SessionStats
+from scanmend.client.unfinished import Unfinished
 from scanmend.errors import (
     FrameRejected,
     InvalidInput,
@@ -67,6 +68,7 @@ class SessionFace:
         )
         self._link = Link(context, address, self._core, tap)
         self._next_pass = 0
+        self._unfinished = Unfinished()
         self._dense_plan: ScanPlan | None = None
         self._closed = False
 
@@ -242,8 +244,12 @@ class SessionFace:
             dropped_before=dropped,
         )
 
-    def _pushes(self, frame: Frame, chunk_points: int | None, copy: bool) -> Iterator[int]:
-        """Push a frame piece by piece; yields each piece's bytes, and pushes it when asked to go on."""
+    def _pushes(self, frame: Frame, chunk_points: int | None, copy: bool) -> Generator[Piece]:
+        """Push a frame piece by piece; yields each piece, and pushes it when asked to go on.
+
+        To be closed where it is left early: what was pushed is kept in mind then, and left out when the same frame
+        is sent again.
+        """
         plan = self._core.plans.plan(frame.plan_id)
         if frame.first_point < 0 or frame.first_point + frame.points > plan.points:
             raise InvalidInput(
@@ -252,16 +258,24 @@ class SessionFace:
                 mend="Send the samples of one pass in visiting order, and count first_point from 0.",
             )
         welcome = self.welcome
-        piece: Piece
-        for piece in self._shaper.cut(
-            frame,
-            max_bytes=min(welcome.max_frame_bytes, welcome.credit_bytes),
-            chunk_points=chunk_points,
-            full_raster=plan.is_full_raster,
-            copy=copy,
-        ):
-            yield piece.samples.nbytes
-            self._core.push(piece)
+        rest, skip = self._unfinished.go_on(frame)
+        done = skip
+        try:
+            for piece in self._shaper.cut(
+                rest,
+                skip=skip,
+                max_bytes=min(welcome.max_frame_bytes, welcome.credit_bytes),
+                chunk_points=chunk_points,
+                full_raster=plan.is_full_raster,
+                copy=copy,
+            ):
+                yield piece
+                self._core.push(piece)
+                done += piece.samples.shape[1]
+        finally:
+            if skip < done < frame.points:
+                self._unfinished.note(rest, done, frame.dropped_before)
+        self._unfinished.forget(frame)
         self._next_pass = max(self._next_pass, frame.pass_index + frame.end_of_pass)
 
     def _decide_to_run(
@@ -350,8 +364,8 @@ class SessionFace:
             return self._core.troubles.failure
         return self._not_connected(f"Nobody answered at {self.address} within {timeout_s:g} s.")
 
-    def _held_error(self, size: int, waited_s: float) -> ScanmendError:
-        reason = self._core.why_held(size)
+    def _held_error(self, frame: Frame, piece: Piece, waited_s: float) -> ScanmendError:
+        reason = self._core.why_held(piece.samples.nbytes)
         if self._core.state is State.GREETING:
             return self._not_connected(f"{reason} Frame {self._core.ring.next_seq} was not sent.")
         if self._core.answers.full:
@@ -360,7 +374,12 @@ class SessionFace:
             )
         else:
             mend = "Send it again later, look at the service's page for the reason, or give a longer hold_timeout_s."
-        return SessionPaused(f"Frame {self._core.ring.next_seq} was not sent in {waited_s:g} s: {reason}", mend=mend)
+        message = f"Frame {self._core.ring.next_seq} was not sent in {waited_s:g} s: {reason}"
+        points_sent = piece.first_point - frame.first_point
+        if points_sent:
+            message = f"The first {points_sent} of the {frame.points} points given went out. {message}"
+            mend += " The same samples sent again go on behind the points that went out."
+        return SessionPaused(message, mend=mend, points_sent=points_sent)
 
     def _no_receipt_error(self, timeout_s: float) -> ScanmendError:
         core = self._core

@@ -49,6 +49,8 @@ class Link:
             raise InvalidInput(
                 f"{address!r} is not an address: {error}.", mend="Give one like tcp://127.0.0.1:7501."
             ) from error
+        # Only the transport knows of a break that was mended within moments: nothing is missing then but answers.
+        self._breaks = self.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
 
     def turn(self) -> int:
         """Read all that came, let time pass, and send all that is due.
@@ -58,6 +60,9 @@ class Link:
         """
         socket, core = self.socket, self.core
         came = 0
+        while int(self._breaks.get(zmq.EVENTS)) & zmq.POLLIN:
+            self._breaks.recv_multipart(zmq.DONTWAIT)
+            core.connection_broke()
         while int(socket.get(zmq.EVENTS)) & zmq.POLLIN:
             frames = socket.recv_multipart(zmq.DONTWAIT, copy=False)
             core.feed([frame.buffer for frame in frames])
@@ -90,4 +95,6 @@ class Link:
 
     def close(self) -> None:
         """Close the socket; what was not sent to an open session is still sent for a second."""
+        self.socket.disable_monitor()
+        self._breaks.close(0)
         self.socket.close(None if self.core.state is State.OPEN else 0)

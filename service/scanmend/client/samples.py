@@ -94,12 +94,13 @@ class SampleShaper:
         return array
 
     def cut(
-        self, frame: Frame, *, max_bytes: int, chunk_points: int | None, full_raster: bool, copy: bool
+        self, frame: Frame, *, skip: int, max_bytes: int, chunk_points: int | None, full_raster: bool, copy: bool
     ) -> Iterator[Piece]:
         """Cut a frame into pieces that each fit one message.
 
         Args:
             frame: The frame.
+            skip: How many of its points are left out, from its first, because they went out before.
             max_bytes: Largest payload.
             chunk_points: Most points of a piece; None for as many as fit.
             full_raster: Whether the frame's plan is a full raster.
@@ -114,7 +115,7 @@ class SampleShaper:
         if most < 1 or (chunk_points is not None and chunk_points < 1):
             raise InvalidInput("A piece would have no point.", mend="Give chunk_points of 1 or more.")
         step = min(most, chunk_points or points)
-        for start in range(0, points, step):
+        for start in range(skip, points, step):
             stop = min(start + step, points)
             part = table[:, start:stop]
             last = stop == points
@@ -126,5 +127,5 @@ class SampleShaper:
                 end_of_pass=frame.end_of_pass and last,
                 full_raster=full_raster and stop - start == self.field.pixels,
                 acquired_unix_ns=frame.acquired_unix_ns,
-                dropped_before=frame.dropped_before if start == 0 else 0,
+                dropped_before=frame.dropped_before if start == skip else 0,
             )

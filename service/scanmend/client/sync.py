@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -23,6 +24,7 @@ from scanmend.client.link import Tap
 from scanmend.client.options import SessionOptions, SessionSetup, session_setup
 from scanmend.client.reporter import Reporter, Reporting
 from scanmend.client.restored import Restored
+from scanmend.client.samples import Piece
 from scanmend.errors import ScanmendError
 from scanmend.field import Field
 from scanmend.frame import Frame
@@ -100,7 +102,8 @@ class Session(SessionFace):
         Raises:
             InvalidInput: The array is not what the session announced.
             FrameRejected: An earlier frame was rejected; raised once for each.
-            SessionPaused: No credit came in time; the text says why.
+            SessionPaused: No credit came in time; the text says why. Send the same samples again to go on: of a pass
+                in several messages, what went out before (`points_sent`) is not sent twice.
             NotConnected: The service has gone.
             SessionClosed: The session has ended.
         """
@@ -124,6 +127,9 @@ class Session(SessionFace):
         timeout_s: float | None = None,
     ) -> int:
         """Send samples of a plan in visiting order: a whole pass, or a run of its points.
+
+        The same samples of the same pass go on where sending them was given up. Others are a scan of their own, and
+        their points count as exposed again.
 
         Args:
             plan: The plan, announced now where it was not before, or its id.
@@ -289,14 +295,15 @@ class Session(SessionFace):
             self.close()
 
     def _send(self, frame: Frame, chunk_points: int | None, copy: bool, timeout_s: float | None) -> int:
-        for size in self._pushes(frame, chunk_points, copy):
-            if self._core.why_held(size):
-                self._hold(size, self._setup.hold_timeout_s if timeout_s is None else timeout_s)
+        with closing(self._pushes(frame, chunk_points, copy)) as pieces:
+            for piece in pieces:
+                if self._core.why_held(piece.samples.nbytes):
+                    self._hold(frame, piece, self._setup.hold_timeout_s if timeout_s is None else timeout_s)
         self._link.turn()
         return self._core.ring.next_seq - 1
 
-    def _hold(self, size: int, timeout_s: float) -> None:
-        core = self._core
+    def _hold(self, frame: Frame, piece: Piece, timeout_s: float) -> None:
+        core, size = self._core, piece.samples.nbytes
 
         def ready() -> bool:
             # Unread answers cannot become fewer while this thread waits here.
@@ -306,7 +313,7 @@ class Session(SessionFace):
         if core.over:
             self.check()
         if core.why_held(size):
-            raise self._held_error(size, timeout_s if not core.answers.full else 0.0)
+            raise self._held_error(frame, piece, timeout_s if not core.answers.full else 0.0)
 
     def _wait(self, ready: Callable[[], bool], timeout_s: float | None, *, give_up: bool = True) -> bool:
         began_s = time.monotonic()

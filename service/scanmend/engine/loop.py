@@ -90,6 +90,9 @@ class EngineLoop:
         finally:
             for session in self._sessions.values():
                 session.close()
+            for queue in self._queues.values():
+                for message in queue:
+                    _unlink_plan(message)
 
     def say(self, message: FromEngine) -> None:
         """Send a message to acquire, in order, as soon as it takes it."""
@@ -128,7 +131,8 @@ class EngineLoop:
             case ExecutedNotice():
                 self._enqueue(message.executed.session_id, message)
             case PlanNotice() | ScannedNotice() | TermsNotice() | ProposalTerm():
-                self._enqueue(message.session_id, message)
+                if not self._enqueue(message.session_id, message):
+                    _unlink_plan(message)
             case AskDose() | AskRaw():
                 if not self._enqueue(message.session_id, message):
                     self.say(_unpainted(message))
@@ -199,6 +203,10 @@ class EngineLoop:
                     self._refuse(work, seq=header.seq, text="The session was closed before the frame's turn.")
                 case CloseSession():
                     self.say(SessionSummary(session_id=session_id))
+                case AskDose() | AskRaw():
+                    self.say(_unpainted(message))
+                case _:
+                    _unlink_plan(message)
 
     def _one_turn(self) -> bool:
         """Handle the messages of one session up to and including its next frame; False where nothing waits."""
@@ -253,6 +261,12 @@ class EngineLoop:
         except MISHAPS as error:  # its frames will be answered one by one
             log.exception("a plan of session %s cannot be read", session.hello.session)
             self.say(EngineProblem(code="plan_lost", text=str(error), session_id=session.id))
+
+
+def _unlink_plan(message: object) -> None:
+    """Remove the file of a plan that nobody is going to read; it would take shared memory until the service ends."""
+    if isinstance(message, PlanNotice) and message.path:
+        Path(message.path).unlink(missing_ok=True)
 
 
 def _unpainted(ask: AskDose | AskRaw) -> DoseMade | RawMade:

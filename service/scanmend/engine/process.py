@@ -14,14 +14,12 @@ import gc
 import logging
 import os
 import signal
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from scanmend.engine.beating import beating
 from scanmend.engine.loop import EngineLoop
 from scanmend.engine.models import LiveModels
 from scanmend.engine.runtimes import installation
@@ -39,6 +37,7 @@ log = logging.getLogger(__name__)
 NAME = "engine"
 WAIT_FOR_ACQUIRE_S = 30.0
 LONGEST_LOAD_S = 300.0
+"""Compiling a model for a GPU may take minutes."""
 _TRY_S = 0.5
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # malloc.h
 _KEPT_BYTES = 256 << 20
@@ -78,7 +77,7 @@ class Engine:
             bell = self._connect(beat)
             if bell is None:
                 return self._end()
-            with beating(beat):
+            with beating(beat, longest_s=LONGEST_LOAD_S):
                 models = LiveModels.load(
                     preferred=self.settings.model,
                     threads=self.settings.threads,
@@ -124,31 +123,6 @@ class Engine:
             return 0
         log.error("acquire did not come back within %g s", WAIT_FOR_ACQUIRE_S)
         return 1
-
-
-@contextmanager
-def beating(beat: Callable[[], None], *, longest_s: float = LONGEST_LOAD_S) -> Iterator[None]:
-    """Beat from a thread while models load: compiling one for a GPU may take minutes in a single call.
-
-    Args:
-        beat: Shows that this process lives.
-        longest_s: After this it counts as hung like any other work.
-    """
-    done = threading.Event()
-    end = time.monotonic() + longest_s
-
-    def keep_beating() -> None:
-        while not done.wait(1.0) and time.monotonic() < end:
-            beat()
-
-    beat()
-    thread = threading.Thread(target=keep_beating, name="beating", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
 
 
 def _ready(models: LiveModels) -> EngineReady:

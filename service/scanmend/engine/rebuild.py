@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from scanmend.engine.session import EngineSession
 from scanmend.errors import ExposureError, InvalidInput, ProtocolError, RecordingError
+from scanmend.ipc.engine_link import RebuildSkip
 from scanmend.record import EntryKind, JournalReader
 from scanmend.wire.header import FrameHeader
 from scanmend.wire.messages import Plan, decode_client
@@ -30,25 +31,29 @@ class Rebuilt:
     """What could not be read; an exposure with any is not whole."""
 
 
-def rebuild(session: EngineSession, journal: Path, skip: Collection[int], beat: Callable[[], None]) -> Rebuilt:
+def rebuild(session: EngineSession, journal: Path, skip: RebuildSkip, beat: Callable[[], None]) -> Rebuilt:
     """Add the frames of a journal to a session, in the order in which they were recorded.
 
     Args:
         session: Fresh, with nothing in it.
         journal: The folder of its recording; another process may be writing to it.
-        skip: Sequence numbers that will come as `Work`.
+        skip: What is to be left out, since it will come as `Work`.
         beat: Called after each frame.
 
     Returns:
         How many frames, and what could not be read.
     """
-    skipped = frozenset(skip)
+    skipped = frozenset(skip.seqs)
     frames = 0
     last: FrameHeader | None = None
     problems: list[str] = []
     try:
         with JournalReader(journal) as reader:
+            if reader.place.next_index < skip.from_index:  # a disk that failed may not give back what it had taken
+                problems.append(f"entries {reader.place.next_index} to {skip.from_index - 1} are not there")
             for entry in reader.entries(kinds=(EntryKind.PLAN, EntryKind.FRAME)):
+                if entry.index >= skip.from_index:
+                    break
                 beat()
                 try:
                     head, tail = reader.read(entry)

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from scanmend.engine.assess import Assessment, UnusableOutput
+from scanmend.engine.beating import beating
 from scanmend.engine.catalogue import FALLBACK
 from scanmend.engine.exposures import InputNotFinite, SessionExposure
 from scanmend.engine.models import LiveModels
@@ -56,6 +57,12 @@ PARTS_TOGETHER = 4
 
 LONGEST_ERROR = 500
 """Characters of an error that are passed on; the log has all of it."""
+
+CHOICE_S = 10.0
+CHOICE_S_A_PIXEL = 3e-6
+"""A choice that takes longer than the two together is one that hangs. The slowest policy took 0.4 µs a pixel on two
+cores, 20 s for a field of 7168 × 7168: without a beat in that time the supervisor would end the engine, and every one
+after it that owes the same choice."""
 
 Say = Callable[[FromEngine], None]
 
@@ -286,6 +293,7 @@ class EngineSession:
         if last > (self.hello.field.pixels if plan.is_full_raster else plan.points):
             raise ExposureError(f"The frame has points up to {last - 1}, its plan has {plan.points}.")
         self.ledger.add(plan, header.first_point, last)
+        self._beat()  # here and below: each step may take seconds in a large field
         frame = Frame(
             plan_id=header.plan_id,
             samples=samples,
@@ -294,13 +302,17 @@ class EngineSession:
             end_of_pass=header.end_of_pass,
         )
         self.exposure.add(frame, plan)
+        self._beat()
         self._others.add(frame, plan, wanted=live)
+        self._beat()
         if header.end_of_pass:
             self._specimen.pass_done(self.exposure)
+            self._beat()
 
     def _restore(self, restorer: Restorer, slot: OutSlot) -> tuple[Assessment, float]:
         """What the restoration says of itself, and electrons per unit of the values."""
         picture = self._picture = self.exposure.picture()
+        self._beat()
         start = time.perf_counter()
         assessment = restorer.restore_into(picture, slot.estimate, slot.sigma, beat=self._beat)
         self._models.choice.learn(restorer.info.name, slot.estimate.size, 1e3 * (time.perf_counter() - start))
@@ -331,10 +343,11 @@ class EngineSession:
         if self._picture is None:
             return
         try:
-            self._specimen.look(estimate)
-            made = self._proposals.choose(
-                header, self._picture, estimate, sigma, self.ledger, fades=self._specimen.ends
-            )
+            with beating(self._beat, longest_s=CHOICE_S + CHOICE_S_A_PIXEL * self.hello.field.pixels):
+                self._specimen.look(estimate)
+                made = self._proposals.choose(
+                    header, self._picture, estimate, sigma, self.ledger, fades=self._specimen.ends
+                )
         except MISHAPS as error:
             log.exception("no proposal for session %s", self.hello.session)
             self._say(EngineProblem(code="no_proposal", text=f"No rescan is proposed: {error}", session_id=self.id))

@@ -34,6 +34,16 @@ class RingInfo(msgspec.Struct, frozen=True, kw_only=True):
     slot_bytes: int
 
 
+class RebuildSkip(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a journal the engine gets by other ways, and must not add from there too."""
+
+    seqs: list[int] = []
+    """Sequence numbers of recorded frames that will come as `Work`."""
+    from_index: int
+    """Index of the journal's first entry that is not for the rebuild: frames go on being recorded while the engine
+    reads, and all of them will come as `Work`, their plans as `PlanNotice`."""
+
+
 class OpenSession(_Link, frozen=True, kw_only=True):
     """acquire → engine: a session is open; sent again for each open one when an engine connects."""
 
@@ -47,8 +57,8 @@ class OpenSession(_Link, frozen=True, kw_only=True):
     """Folder of the session's journal, empty where nothing is recorded."""
     rebuild: bool = False
     """Whether the exposure must be rebuilt from the journal before the first `Work`."""
-    rebuild_skip: list[int] = []
-    """Sequence numbers in the journal that will come again as `Work` and must not be added twice."""
+    rebuild_skip: RebuildSkip = RebuildSkip(from_index=0)
+    """What the rebuild leaves out; for a session that is not rebuilt, all."""
     propose: bool = False
     """Whether an engine before this one ended between a pass and what it owed for it, a proposal or the word that it
     is enough: after the rebuild, choose."""

@@ -13,6 +13,9 @@ from scanmend.plan import Cost, Order, ScanPlan
 from scanmend.plan.cost import Moves, travels
 from scanmend.rescan.dwells import Quanta
 
+DWELL_BYTES, POINT_BYTES, RUN_BYTES = 4, 8, 12
+"""What a plan takes for each dwell that is not that of all points, for each position, and for each run."""
+
 
 class Form(Enum):
     """How the pixels are written down."""
@@ -47,6 +50,23 @@ class Layout:
             for order in (Order.RASTER, Order.SERPENTINE)
         ]
         return min(found, key=lambda layout: layout.cost.duration_ns)  # the first of two alike
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes the plan's lists take in a message; the few words around them are not counted."""
+        longest = int(self.dwell.max())
+        alike = int(self.dwell.min(where=self.dwell > 0, initial=longest)) == longest
+        visited = int(np.count_nonzero(self.dwell))
+        dwells = 0 if alike else DWELL_BYTES * visited
+        match self.form:
+            case Form.BLOCK:
+                return dwells
+            case Form.MASK:
+                return dwells + -(-self.dwell.size // 8)
+            case Form.POINTS:
+                return dwells + POINT_BYTES * visited
+            case Form.SEGMENTS:
+                return dwells + RUN_BYTES * _runs(self.dwell, self.form, self.order)[0].size
 
     def plan(self) -> ScanPlan:
         """The plan, checked."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -18,14 +19,21 @@ from scanmend.field import Capabilities
 from scanmend.rescan.blocks import best_rectangle, whole_field
 from scanmend.rescan.cells import Cells
 from scanmend.rescan.dwells import Dwells, Limits, Quanta, quantised, quantised_within
-from scanmend.rescan.layout import Layout
+from scanmend.rescan.layout import DWELL_BYTES, RUN_BYTES, Layout
 from scanmend.rescan.pictures import binned, blurred
 from scanmend.rescan.policy import Policy, ProposedPlan, RescanState
 from scanmend.restoration import FloatPicture
+from scanmend.wire.messages import MAX_CONTROL_BYTES, MAX_PLAN_BYTES
+
+MOST_BYTES = MAX_PLAN_BYTES - MAX_CONTROL_BYTES
+"""Largest plan: it goes to the client in a PROPOSAL, comes back in a PLAN, and both must hold the rest as well."""
 
 OVERHEAD = 0.5
 """Largest share of a plan's time that moves and the device's commands may take. With it, finer visits at most double
 the time, and time is what drift costs; dwell spent more coarsely than wanted costs dose, which is scarcer than time."""
+
+ALIKE = 0.01
+"""Dwells that differ by less than this share are as good as the same."""
 
 _RATE_TURNS = 8
 """Tries to find dwells that are short enough for the dose rate: each lets the plan's time shrink a little more."""
@@ -69,12 +77,12 @@ def propose(policy: Policy, state: RescanState) -> ProposedPlan | None:
 
 
 def _finest(wanted: Dwells, limits: Limits, state: RescanState) -> Layout | None:
-    """The finest visits that spend at most `OVERHEAD` on the way, else the coarsest there are."""
+    """The finest visits that a message holds and that spend at most `OVERHEAD` on the way, else the coarsest."""
     coarsest = None
     part = _part(wanted, state.capabilities)
     for make in _ladder(wanted[part], limits, state):
         found = _within_rate(make, part, state)
-        if found is None:
+        if found is None or found.size_bytes > MOST_BYTES:
             continue
         if found.cost.travel_ns <= OVERHEAD * found.cost.duration_ns:
             return found
@@ -94,13 +102,30 @@ def _part(wanted: Dwells, able: Capabilities) -> tuple[slice, slice]:
 def _ladder(wanted: Dwells, limits: Limits, state: RescanState) -> Iterator[Maker]:
     """Ways to spend the dwell that the instrument can run, from the finest to the coarsest."""
     able, shape = state.capabilities, (int(wanted.shape[0]), int(wanted.shape[1]))
+    whole = shape == state.field.shape
+    if whole and wanted.size > _most_points(state) and _alike(wanted) and state.affordable_px_dwell_ns is None:
+        yield partial(whole_field, limits, shape)  # nothing is lost by one dwell for all, which takes no room
     if able.points or able.segments:
         for cells in Cells.ladder(shape):
-            yield partial(_in_cells, cells.means(wanted), limits, cells)
+            fits = limits
+            if limits.one_dwell_ns is None:  # too many points for a message: fewer are visited, for longer
+                fits = replace(limits, max_points=min(limits.max_points, _most_points(state, cells.length)))
+            yield partial(_in_cells, cells.means(wanted), fits, cells)
     if able.rectangles:
         yield partial(best_rectangle, wanted, limits)
-    if shape == state.field.shape:
+    if whole:
         yield partial(whole_field, limits, shape)
+
+
+def _most_points(state: RescanState, length: int = 1) -> int:
+    """Of how many points a message can hold the dwells: with a mask of the field, or with runs of so many pixels."""
+    if state.capabilities.points:
+        return (MOST_BYTES - -(-state.field.pixels // 8)) // DWELL_BYTES
+    return int(MOST_BYTES / (DWELL_BYTES + RUN_BYTES / length))
+
+
+def _alike(wanted: Dwells) -> bool:
+    return float(wanted.max()) <= (1.0 + ALIKE) * float(wanted.min())
 
 
 def _in_cells(wanted: Dwells, limits: Limits, cells: Cells, room: Room) -> Quanta | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from in_thread import SHAPE, AcquireInThread, Peer, frame_parts, hello, plan_message
@@ -19,7 +20,8 @@ from scanmend.ipc import Doorbell, PeerGone
 from scanmend.ipc import engine_link as link
 from scanmend.ipc.console import AskProposal
 from scanmend.plan import ScanPlan
-from scanmend.record import EntryKind, JournalReader, RecordNote, read_note
+from scanmend.record import EntryKind, JournalReader, RecordNote, read_note, writer
+from scanmend.wire import messages
 from scanmend.wire.messages import (
     Ack,
     Command,
@@ -58,11 +60,11 @@ class ScriptedEngine:
     def say(self, message: link.FromEngine) -> None:
         self._bell.send(link.encode(message))
 
-    def propose(self, number: int, dose: float = 1.0) -> Proposal:
+    def propose(self, number: int, dose: float = 1.0, plan: ScanPlan | None = None) -> Proposal:
         proposal = Proposal(
             session_id=7,
             proposal_id=number,
-            plan=ScanPlan.raster(SHAPE, 2000),
+            plan=plan or ScanPlan.raster(SHAPE, 2000),
             policy="uniform",
             reason="A test.",
             based_on_frames=0,
@@ -369,6 +371,30 @@ def test_an_exposure_of_which_a_part_was_not_recorded_is_not_rebuilt(tmp_path: P
         told = again.engine.wait_to_hear(link.OpenSession)
         assert (told.rebuild, told.lost_frames) == (False, 3)
         again.end(count=4)
+
+
+@pytest.mark.parametrize("approval", Decider)
+@pytest.mark.parametrize("holder", [(messages, "MAX_PLAN_BYTES"), (writer, "MAX_BODY_BYTES")], ids=["wire", "journal"])
+def test_a_plan_too_large_to_be_passed_on_ends_the_loop(
+    tmp_path: Path, approval: Decider, holder: tuple[Any, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with staged(tmp_path / "data", {**RESCAN, "approval": approval}) as stage:
+        monkeypatch.setattr(*holder, 4096)
+        stage.engine.propose(3, plan=ScanPlan.raster(SHAPE, np.arange(1, 1 + SHAPE[0] * SHAPE[1])))
+        said = stage.client.hear(Enough)
+        assert said.code == "failed" and said.reason.startswith("The next plan cannot be passed on: ")
+        told = stage.engine.wait_to_hear(link.ExecutedNotice).executed
+        assert (told.proposal_id, told.status) == (3, "declined")
+        shown = stage.operator.session("s")
+        assert shown.proposal is None and shown.enough == said.reason
+        stage.engine.propose(4)  # acquire lives, and a smaller plan goes its way
+        if approval is Decider.OPERATOR:
+            stage.wait_held(4)
+        else:
+            assert stage.client.hear(Proposal).proposal_id == 4
+            stage.client.say(encode(Executed(session_id=7, proposal_id=4, status=ExecutedStatus.EXPIRED)))
+        receipt = stage.end()
+        assert receipt.proposals == 1 and receipt.balanced
 
 
 def test_what_cannot_be_recorded_is_refused(tmp_path: Path) -> None:

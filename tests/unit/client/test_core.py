@@ -398,6 +398,85 @@ def test_answers_lost_with_a_connection_are_given_up_after_a_while():
     assert wire.core.answers.given_up == 0 and len(wire.core.answers.unread) == 1
 
 
+def answer_lost(**options):
+    """A session whose only frame is safe with the service, and whose answer was lost with a connection."""
+    wire = opened(**options)
+    wire.core.push(piece(0))
+    wire.flush()
+    while wire.up:
+        wire.down.extend(parts for parts in wire.service.handle(wire.up.popleft()) if len(parts) == 1)
+    wire.turn()
+    assert wire.core.answers.awaited == 1
+    return wire
+
+
+def silent_turns(wire, seconds):
+    """Let time pass in which the service says nothing but WELCOME; gives how long until no answer was awaited."""
+    for turns in range(round(seconds / 1.1)):
+        if not wire.core.answers.awaited:
+            return turns * 1.1
+        wire.now += 1.1
+        wire.turn()
+    return None
+
+
+def test_an_answer_lost_with_a_connection_that_was_back_at_once_is_given_up_after_a_while():
+    wire = answer_lost()
+    assert len(wire.core.ring) == 0
+    wire.core.connection_broke()
+    assert 10 <= silent_turns(wire, 60) < 14
+    assert wire.core.answers.given_up == 1 and wire.core.reconnects == 0 and wire.core.ring.resent == 0
+    wire.core.feed(wire.service.restored(wire.session(), *wire.session().frames[0]))
+    assert wire.core.answers.given_up == 0 and len(wire.core.answers.unread) == 1
+
+
+def test_an_answer_lost_unseen_is_given_up_later_but_a_slow_one_is_waited_for():
+    wire = answer_lost()
+    assert silent_turns(wire, 100) is None
+    assert silent_turns(wire, 60) is not None and wire.core.answers.given_up == 1
+
+
+def test_while_answers_come_those_behind_them_are_waited_for():
+    wire = answer_lost()
+    wire.service.sessions[7].hello = hello(returns=Returns.NONE)  # the service answers nothing by itself
+    wire.core.push(piece(1))
+    wire.core.push(piece(2))
+    wire.turn()
+    for seq in range(3):
+        assert silent_turns(wire, 100) is None
+        wire.core.feed(wire.service.restored(wire.session(), *wire.session().frames[seq]))
+    assert wire.core.answers.awaited == 0 and wire.core.answers.given_up == 0
+
+
+def test_frames_sent_after_a_break_are_not_in_doubt_because_of_it():
+    wire = answer_lost()
+    wire.service.sessions[7].hello = hello(returns=Returns.NONE)
+    wire.core.connection_broke()
+    wire.core.push(piece(1))
+    wire.turn()
+    assert silent_turns(wire, 60) is None
+    assert wire.core.answers.given_up == 1 and wire.core.answers.get(1) is not None
+
+
+def test_a_doubt_ends_though_the_session_is_taken_up_again_and_again():
+    wire = answer_lost(service=ReferenceService(durable=False))
+    assert len(wire.core.ring) == 1  # the disk stands still, so every silence is a resume
+    assert 10 <= silent_turns(wire, 60) < 14
+    assert wire.core.reconnects > 5 and wire.core.answers.given_up == 1
+
+
+def test_what_a_service_started_anew_gets_again_is_not_in_doubt_any_more():
+    wire = answer_lost(service=ReferenceService(durable=False))
+    assert silent_turns(wire, 8) is None
+    wire.service.restart()
+    wire.service.handle([encode(hello())])
+    wire.service.sessions[7].hello = hello(returns=Returns.NONE)
+    wire.core.feed(wire.service.handle([encode(hello())])[0])
+    wire.service.durable = True
+    wire.turn()
+    assert len(wire.core.ring) == 0 and silent_turns(wire, 30) is None and wire.core.answers.given_up == 0
+
+
 def test_a_repeated_answer_is_put_aside():
     wire = opened()
     wire.core.push(piece(0))

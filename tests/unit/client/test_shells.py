@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 
 import numpy as np
 import pytest
 
+from chaos_proxy import ChaosProxy
 from reference_service import ReferenceService, serving
 from scanmend.client import AsyncClient, Client
 from scanmend.errors import (
@@ -222,6 +224,115 @@ def test_a_send_without_credit_says_why_it_was_held():
             assert session.send(IMAGE) == 2
 
 
+PLAN = ScanPlan.raster(FIELD.shape, 100)
+PIECES = {"send": 3000, "send_samples": 1 << 26}
+"""Who is given a picture that becomes several messages, and the service's largest message for it."""
+
+
+def sent_points(service, session):
+    """Pass, first point and points of each frame that arrived."""
+    frames = [header for header, _ in service.sessions[session.session_id].frames.values()]
+    return [(h.pass_index, h.first_point, h.points) for h in frames]
+
+
+def half_sent(max_frame_bytes):
+    """A service that takes two messages and gives no more credit."""
+    service = ReferenceService(credit=2, max_frame_bytes=max_frame_bytes)
+    service.paused = "The disk is slow."
+    return service
+
+
+def give_credit(there, session):
+    there.service.paused = ""
+    there.push.extend(there.service.ack(there.service.sessions[session.session_id]))
+
+
+@pytest.mark.parametrize("call", PIECES)
+def test_a_pass_that_was_held_between_two_messages_goes_on_where_it_was(call):
+    with serving(half_sent(PIECES[call])) as there, Client(there.address) as client:
+        with client.session("go-on", FIELD, returns="none", hold_timeout_s=0.2) as session:
+
+            def send(image, **options):
+                if call == "send":
+                    return session.send(image, **options)
+                return session.send_samples(PLAN, image.reshape(-1), chunk_points=1500, **options)
+
+            image = IMAGE.copy()
+            for _ in range(2):  # held before the first piece of a try, it is where it was
+                with pytest.raises(SessionPaused, match="first 3000 of the 5120 points .* go on behind") as caught:
+                    send(image, dropped_before=2, acquired_unix_ns=5)
+                assert caught.value.points_sent == 3000
+            image[:] = 0  # its buffer serves for something else meanwhile
+            give_credit(there, session)
+            assert send(IMAGE, dropped_before=2) == 3
+            assert session.stats.sent == 4
+            send(IMAGE)
+        whole = [(0, 1500), (1500, 1500), (3000, 1500), (4500, 620)]
+        assert sent_points(there.service, session) == [(n, *points) for n in (0, 1) for points in whole]
+        frames = list(there.service.sessions[session.session_id].frames.values())
+        assert b"".join(payload for _, payload in frames[:4]) == IMAGE.tobytes()
+        assert [h.end_of_pass for h, _ in frames[:4]] == [False] * 3 + [True]
+        assert [h.dropped_before for h, _ in frames[:4]] == [2, 0, 0, 0]
+        assert [h.acquired_unix_ns for h, _ in frames[:4]] == [5] * 4
+        assert session.receipt.balanced and session.receipt.dropped_by_client == 2
+
+
+def test_points_that_were_scanned_again_are_sent_again():
+    with serving(half_sent(1 << 26)) as there, Client(there.address) as client:
+        with client.session("anew", FIELD, returns="none", hold_timeout_s=0.2) as session:
+            with pytest.raises(SessionPaused):
+                session.send_samples(PLAN, IMAGE.reshape(-1), chunk_points=1500)
+            give_credit(there, session)
+            session.send_samples(PLAN, (IMAGE + 1).reshape(-1))
+        assert sent_points(there.service, session) == [(0, 0, 1500), (0, 1500, 1500), (0, 0, 5120)]
+
+
+def test_the_rest_of_a_pass_that_was_held_can_be_sent_by_hand():
+    with serving(half_sent(1 << 26)) as there, Client(there.address) as client:
+        with client.session("by-hand", FIELD, returns="none", hold_timeout_s=0.2) as session:
+            samples = IMAGE.reshape(-1)
+            with pytest.raises(SessionPaused) as caught:
+                session.send_samples(PLAN, samples, chunk_points=1500)
+            give_credit(there, session)
+            first = caught.value.points_sent
+            session.send_samples(PLAN, samples[first:], first_point=first)
+        assert sent_points(there.service, session) == [(0, 0, 1500), (0, 1500, 1500), (0, 3000, 2120)]
+
+
+@contextlib.contextmanager
+def through_a_tunnel(monkeypatch):
+    """A service behind a link that can be cut; it never sends the answers that it owes."""
+    monkeypatch.setattr("scanmend.client.answers.DOUBT_S", 0.5)
+    service = ReferenceService()
+    monkeypatch.setattr(service, "frame", lambda parts: ReferenceService.frame(service, parts)[:1])
+    with serving(service) as there, ChaosProxy(there.address) as tunnel:
+        yield tunnel
+
+
+def test_an_answer_lost_with_a_connection_is_not_waited_for_for_ever(monkeypatch):
+    with through_a_tunnel(monkeypatch) as tunnel, Client(tunnel.address) as client:
+        with client.session("lost", FIELD) as session:
+            session.send(IMAGE)
+            while session.stats.in_ring:
+                session.pump()
+            tunnel.cut()
+            assert session.receive() is None
+            assert session.stats.unanswered == 1 and session.stats.awaited == 0 and session.stats.resent == 0
+        assert session.receipt.balanced
+
+
+async def test_asyncio_an_answer_lost_with_a_connection_is_not_waited_for_for_ever(monkeypatch):
+    with through_a_tunnel(monkeypatch) as tunnel:
+        async with AsyncClient(tunnel.address) as client, client.session("lost", FIELD) as session:
+            await session.send(IMAGE)
+            while session.stats.in_ring:
+                await asyncio.sleep(0.01)
+            tunnel.cut()
+            assert [answer async for answer in session.drain()] == []
+            assert session.stats.unanswered == 1 and session.stats.resent == 0
+        assert session.receipt.balanced
+
+
 def test_unread_answers_stop_a_program_that_never_reads():
     with serving() as there, Client(there.address) as client, client.session("deaf", FIELD, unread=3) as session:
         with pytest.raises(SessionPaused, match="unread"):
@@ -426,6 +537,35 @@ async def test_asyncio_errors_are_the_same():
             assert session.receipt.reason == "aborted"
             with pytest.raises(SessionClosed):
                 await session.send(IMAGE)
+
+
+@pytest.mark.parametrize("call", PIECES)
+@pytest.mark.parametrize("how", [SessionPaused, TimeoutError])
+async def test_asyncio_a_pass_goes_on_where_it_was_held_or_cancelled(call, how):
+    with serving(half_sent(PIECES[call])) as there:
+        async with AsyncClient(there.address) as client:
+            longest_s = 0.2 if how is SessionPaused else 10.0
+            async with client.session("go-on", FIELD, returns="none", hold_timeout_s=longest_s) as session:
+
+                async def send(image):
+                    if call == "send":
+                        return await session.send(image)
+                    return await session.send_samples(PLAN, image.reshape(-1), chunk_points=1500)
+
+                for _ in range(2):
+                    with pytest.raises(how) as caught:
+                        async with asyncio.timeout(None if how is SessionPaused else 0.3):
+                            await send(IMAGE)
+                    assert getattr(caught.value, "points_sent", 3000) == 3000
+                give_credit(there, session)
+                assert await send(IMAGE) == 3
+            assert sent_points(there.service, session) == [
+                (0, 0, 1500),
+                (0, 1500, 1500),
+                (0, 3000, 1500),
+                (0, 4500, 620),
+            ]
+            assert session.receipt.balanced
 
 
 async def test_asyncio_survives_a_restart_while_it_waits():

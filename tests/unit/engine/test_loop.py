@@ -159,3 +159,27 @@ def test_exactly_one_done_for_each_work(models: LiveModels, acts: list[tuple[str
             order[one.session_id].append(one.ticket)
     if not any(act[0] in ("open", "close") for act in acts[1:]):
         assert all(tickets == sorted(tickets) for tickets in order.values())
+
+
+def test_files_of_plans_that_nobody_reads_are_removed(models: LiveModels, tmp_path: Path) -> None:
+    def plan_file(name: str, session_id: int) -> Path:
+        path = tmp_path / f"plan-{name}"
+        path.write_bytes(msgspec.msgpack.encode(PLANS[0]))
+        peer.send(link.PlanNotice(session_id=session_id, plan_id=0, path=str(path)))
+        return path
+
+    peer = Peer(tmp_path, models)
+    try:
+        peer.act("open", 1, 0, 0, False)
+        left = [plan_file("unknown", 9), plan_file("opened anew", 1)]
+        peer.act("open", 1, 0, 0, False)
+        peer.loop._receive()
+        assert not any(path.exists() for path in left)
+        read = plan_file("read", 1)
+        peer.finish()
+        assert not read.exists() and 0 in peer.loop._sessions[1].plans
+        last = plan_file("the end", 1)
+        peer.loop._receive()
+    finally:
+        peer.close()
+    assert not last.exists()

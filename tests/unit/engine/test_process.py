@@ -215,12 +215,13 @@ def test_killed_engine_rebuilds_the_exposure_from_the_journal(acquire: FakeAcqui
             acquire.frame(seq, samples)
             assert acquire.wait_for(link.Done).frames_included == seq + 1
     journal.close()
+    skip = link.RebuildSkip(seqs=[3], from_index=journal.next_index)
     acquire.process.kill()
     acquire.process.wait()
     acquire.bell.close()
     acquire.start()
     folder = next((tmp_path / "sessions").iterdir())
-    opening = {"journal": str(folder), "rebuild": True, "rebuild_skip": [3]}
+    opening = {"journal": str(folder), "rebuild": True, "rebuild_skip": skip}
     acquire.open(SHAPE, mode=Mode.EXPOSURE, opening=opening, again=True)
     slot = acquire.frame(3, samples)
     done: link.Done = acquire.wait_for(link.Done)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from scanmend.errors import InvalidInput
 from scanmend.field import Capabilities, Field
 from scanmend.plan import ScanPlan
-from scanmend.rescan import DoseLedger, Policy, ProposedPlan, RescanState, policy_named, policy_names, propose
+from scanmend.rescan import DoseLedger, Policy, ProposedPlan, RescanState, planning, policy_named, policy_names, propose
+from scanmend.rescan.layout import Layout
 from scanmend.rescan.policies.uncertainty import Uncertainty
 from scanmend.rescan.registry import DEFAULT, POLICIES
 
@@ -196,3 +197,48 @@ def test_the_cap_keeps_one_wild_pixel_from_taking_all() -> None:
     made = proposed(sigma, ledger, policy=policy)
     assert made is not None
     assert np.bincount(made.plan.pixels, made.plan.dwells_ns).min() > 0
+
+
+ABLE = [
+    Capabilities(),
+    Capabilities(settle_ns=500, rectangles=True),
+    Capabilities(dwell_per_point=False),
+    Capabilities(points=False, segments=True),
+    Capabilities(points=False, segments=True, segment_ns=100, rectangles=True),
+    Capabilities(points=False, segments=True, dwell_per_point=False),
+    Capabilities(points=False, rectangles=True),
+]
+
+
+@pytest.mark.parametrize("able", ABLE)
+@pytest.mark.parametrize("most_bytes", [4 * 64 * 64, 4000, 1500])
+@pytest.mark.parametrize("name", ["uncertainty", "uniform"])
+def test_every_plan_fits_into_a_message(
+    able: Capabilities, most_bytes: int, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "MOST_BYTES", most_bytes)
+    sigma = np.random.default_rng(0).random((64, 64)) + np.linspace(0.1, 2.0, 64)
+    made = proposed(sigma, after_a_pass((64, 64)), able, policy_named(name))
+    assert made is not None
+    made.plan.validate()
+    assert len(msgspec.msgpack.encode(made.plan)) < most_bytes + 200  # which the rest of a message has room for
+    assert made.plan.total_dwell_ns == pytest.approx(64 * 64 * 2000, rel=0.03) or not able.dwell_per_point
+    dwell = np.bincount(made.plan.pixels, made.plan.dwells_ns, 64 * 64).reshape(64, 64)
+    if name == "uniform" and able.points:
+        assert made.plan.points == 64 * 64 and made.plan.dwell_list is None
+    elif able.points:
+        assert dwell[:, 32:].sum() > 1.2 * dwell[:, :32].sum()
+
+
+def test_the_largest_plan_leaves_room_for_the_rest_of_its_message() -> None:
+    assert planning.MAX_PLAN_BYTES - planning.MOST_BYTES >= planning.MAX_CONTROL_BYTES
+
+
+@pytest.mark.parametrize("able", ABLE)
+@pytest.mark.parametrize("share", [0.01, 0.5, 1.0])
+def test_the_size_of_a_plan_is_known_before_it_is_made(able: Capabilities, share: float) -> None:
+    random = np.random.default_rng(1)
+    dwell = random.integers(100, 2000, (60, 50), dtype=np.uint32)
+    dwell[random.random(dwell.shape) > share] = 0
+    found = Layout.cheapest(dwell, able)
+    assert 0 < len(msgspec.msgpack.encode(found.plan())) - found.size_bytes < 200
