@@ -64,6 +64,24 @@ def take_enough(context: Context, session: Session, enough: Enough) -> None:
     answer_next(context, session, enough)
 
 
+def end_without_plan(
+    context: Context, session: Session, reason: str, based_on_frames: int, sigma_now: float = float("nan")
+) -> None:
+    """No plan can be made, or passed on, for the last pass: the client waits for a word, and gets one."""
+    dose = session.dose_e_per_nm2
+    enough = Enough(
+        session_id=session.id,
+        code=EnoughCode.FAILED,
+        reason=reason,
+        based_on_frames=based_on_frames,
+        passes=session.passes,
+        sigma_now=sigma_now,
+        sigma_of_range=float("nan"),
+        dose_e_per_nm2=float("nan") if dose is None else dose,
+    )
+    take_enough(context, session, enough)
+
+
 def accept(context: Context, desk: EngineDesk, session: Session, by: str) -> None:
     """Pass the held proposal on; the microscope may begin it for as long as one that needs no approval."""
     proposal = session.operator.settle(Approval.ACCEPTED, by)
@@ -124,22 +142,11 @@ def _end_loop(context: Context, desk: EngineDesk, session: Session, what: Approv
 
 
 def _refuse(context: Context, desk: EngineDesk, session: Session, proposal: Proposal, error: ScanmendError) -> None:
-    """A proposal that no message or no journal can hold ends the loop: the client waits for a word, and gets one."""
+    """A proposal that no message or no journal can hold ends the loop."""
     log.error("session %s: proposal %d cannot be passed on: %s", session.name, proposal.proposal_id, error)
     context.problem("proposal_not_recorded", error.message, mend=error.mend, session=session.name)
     reason = f"The next plan cannot be passed on: {error.message}"
-    dose = session.dose_e_per_nm2
-    enough = Enough(
-        session_id=session.id,
-        code=EnoughCode.FAILED,
-        reason=reason,
-        based_on_frames=proposal.based_on_frames,
-        passes=session.passes,
-        sigma_now=proposal.sigma_now,
-        sigma_of_range=float("nan"),
-        dose_e_per_nm2=float("nan") if dose is None else dose,
-    )
-    take_enough(context, session, enough)
+    end_without_plan(context, session, reason, proposal.based_on_frames, proposal.sigma_now)
     executed = Executed(
         session_id=session.id, proposal_id=proposal.proposal_id, status=ExecutedStatus.DECLINED, reason=reason
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from scanmend.acquire.approvals import end_without_plan
 from scanmend.acquire.context import Context
 from scanmend.acquire.engine_line import EngineLine
 from scanmend.acquire.session import Session
@@ -12,6 +13,10 @@ from scanmend.ipc.engine_link import CloseSession, ExecutedNotice, OpenSession, 
 from scanmend.plan import ScanPlan
 from scanmend.record import session_path
 from scanmend.wire.messages import Executed, Mode
+
+_LOST = (
+    "The engine that had the exposure has ended, and what it had is in no recording: no plan can be made of the rest."
+)
 
 
 @dataclass(slots=True)
@@ -44,6 +49,7 @@ class Told:
                 from_index=session.journal.durable_index + 1 if failed else session.journal.next_index,
             )
         lost = _lost_frames(session, rebuild=rebuild) if exposure else 0
+        owed = rebuild and session.proposal_owed and not session.waiting
         self._known.add(session.id)
         self.line.send(
             OpenSession(
@@ -53,10 +59,12 @@ class Told:
                 journal=journal,
                 rebuild=rebuild and not lost,
                 rebuild_skip=skip,
-                propose=rebuild and session.proposal_owed and not session.waiting,
+                propose=owed and not lost,
                 lost_frames=lost,
             )
         )
+        if owed and lost:
+            end_without_plan(self.context, session, _LOST, session.ledger.highest)
         for plan_id, plan in session.plans.items():
             self.tell_plan(session, plan_id, plan)
         session.scanned.begin_anew((job.header for job in session.waiting), rebuilt=exposure)

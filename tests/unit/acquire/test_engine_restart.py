@@ -17,8 +17,8 @@ from scanmend.engine.rebuild import rebuild
 from scanmend.ipc import engine_link as link
 from scanmend.record import JournalReader
 from scanmend.record.disk import Buffer, Disk
-from scanmend.wire.header import FrameFlag, FrameHeader
-from scanmend.wire.messages import Ack, End, Mode, Nack, NackCode, Receipt, Welcome, encode
+from scanmend.wire.header import FrameFlag, FrameHeader, xxh3
+from scanmend.wire.messages import Ack, End, Enough, EnoughCode, Mode, Nack, NackCode, Receipt, Welcome, encode
 
 PART = SHAPE[0] * SHAPE[1] // 4
 
@@ -132,6 +132,41 @@ def test_each_frame_is_in_the_rebuild_or_comes_as_work(acquire: AcquireInThread)
         assert (found.frames, found.problems) == (3, ())
         assert added + came == list(range(7))
         supersede(second, acquire, 4)
+        second.close()
+
+
+def test_who_waits_for_a_plan_that_no_engine_can_make_any_more_is_told_so(acquire: AcquireInThread) -> None:
+    engine = ScriptedEngine(acquire)
+    with Peer(acquire.address) as peer:
+        peer.say(encode(hello(mode=Mode.EXPOSURE, record=False, rescan="uniform")))
+        peer.hear(Welcome)
+        peer.say(plan_message())
+        peer.say(*frame_parts(0, flags=FrameFlag.END_OF_PASS))
+        wait_for_work(engine, 1)
+        pixels = SHAPE[0] * SHAPE[1]
+        nothing = xxh3(bytes(4 * pixels))
+        engine.say(
+            link.Done(
+                ticket=engine.heard(link.Work)[0].ticket,
+                session_id=7,
+                seq=0,
+                restored=True,
+                ny=SHAPE[0],
+                nx=SHAPE[1],
+                has_sigma=True,
+                estimate_xxh3=nothing,
+                sigma_xxh3=nothing,
+                frames_included=1,
+                model="m",
+            )
+        )
+        wait_for(lambda: acquire.status().sessions[0].account.restored_out == 1, 5, "the answer did not come")
+        end(acquire, engine)
+        second = ScriptedEngine(acquire)
+        told = second.wait_to_hear(link.OpenSession)
+        assert (told.lost_frames, told.propose) == (1, False)
+        enough = peer.hear(Enough)
+        assert enough.code == EnoughCode.FAILED and "no recording" in enough.reason and enough.passes == 1
         second.close()
 
 
