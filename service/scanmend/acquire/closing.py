@@ -151,8 +151,10 @@ def _write_account(session: Session) -> None:
         session.ledger.live_dropped += 1
         session.live.fetched = True
     forget_live(session)
-    if session.dose_e_per_nm2 is None:  # no engine was there
-        session.dose_e_per_nm2 = dose_e_per_nm2(session.scanned, session.hello.field, session.plans)
+    if not session.summary_came:  # no engine was there to the end: what one said before is of the frames until then
+        counted, told = dose_e_per_nm2(session.scanned, session.hello.field, session.plans), session.dose_e_per_nm2
+        if counted is not None and (told is None or counted > told * (1 + 1e-9)):
+            session.dose_e_per_nm2, session.dose_max_e_per_nm2 = counted, None
     session.receipt = account(session)
     session.record(EntryKind.RECEIPT, session.receipt.count, encode(session.receipt))
     if session.journal is not None:

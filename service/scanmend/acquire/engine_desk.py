@@ -358,7 +358,7 @@ def _waits_for_engine(session: Session) -> bool:
 
 
 def _take_dose(session: Session, summary: SessionSummary) -> None:
-    session.summary_known = True
+    session.summary_known = session.summary_came = True
     if summary.dose_e_per_nm2 == summary.dose_e_per_nm2:  # not NaN
         session.dose_e_per_nm2 = summary.dose_e_per_nm2
         session.dose_max_e_per_nm2 = summary.dose_max_e_per_nm2

@@ -116,6 +116,8 @@ class Session:
     dose_max_e_per_nm2: float | None = None
     summary_asked: bool = False
     summary_known: bool = False
+    """Whether nothing is left to be waited for: the summary came, or no engine has one."""
+    summary_came: bool = False
     recording_failed: RecordingError | None = None
     model: str = ""
     provider: str = ""

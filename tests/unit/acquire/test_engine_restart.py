@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from test_operator_word import ScriptedEngine
 
-from in_thread import SHAPE, AcquireInThread, Peer, frame_parts, hello, plan_message
+from in_thread import FIELD, PLAN, SHAPE, AcquireInThread, Peer, frame_parts, hello, plan_message
 from operating import AtConsole
 from running import wait_for
 from scanmend.engine.rebuild import rebuild
@@ -56,6 +56,25 @@ def supersede(engine: ScriptedEngine, acquire: AcquireInThread, count: int) -> N
         engine.say(link.Done(ticket=work.ticket, session_id=7, seq=0, restored=False, superseded=True))
     dropped = {"superseded": before + count}
     wait_for(lambda: acquire.status().sessions[0].account.dropped == dropped, 5, "the answers did not come")
+
+
+def restored(engine: ScriptedEngine, **more: float) -> link.Done:
+    """The restoration of the first frame, by an engine that has written nothing but zeros."""
+    nothing = xxh3(bytes(4 * SHAPE[0] * SHAPE[1]))
+    return link.Done(
+        ticket=engine.heard(link.Work)[0].ticket,
+        session_id=7,
+        seq=0,
+        restored=True,
+        ny=SHAPE[0],
+        nx=SHAPE[1],
+        has_sigma=True,
+        estimate_xxh3=nothing,
+        sigma_xxh3=nothing,
+        frames_included=1,
+        model="m",
+        **more,
+    )
 
 
 def end(acquire: AcquireInThread, engine: ScriptedEngine) -> None:
@@ -143,23 +162,7 @@ def test_who_waits_for_a_plan_that_no_engine_can_make_any_more_is_told_so(acquir
         peer.say(plan_message())
         peer.say(*frame_parts(0, flags=FrameFlag.END_OF_PASS))
         wait_for_work(engine, 1)
-        pixels = SHAPE[0] * SHAPE[1]
-        nothing = xxh3(bytes(4 * pixels))
-        engine.say(
-            link.Done(
-                ticket=engine.heard(link.Work)[0].ticket,
-                session_id=7,
-                seq=0,
-                restored=True,
-                ny=SHAPE[0],
-                nx=SHAPE[1],
-                has_sigma=True,
-                estimate_xxh3=nothing,
-                sigma_xxh3=nothing,
-                frames_included=1,
-                model="m",
-            )
-        )
+        engine.say(restored(engine))
         wait_for(lambda: acquire.status().sessions[0].account.restored_out == 1, 5, "the answer did not come")
         end(acquire, engine)
         second = ScriptedEngine(acquire)
@@ -168,6 +171,26 @@ def test_who_waits_for_a_plan_that_no_engine_can_make_any_more_is_told_so(acquir
         enough = peer.hear(Enough)
         assert enough.code == EnoughCode.FAILED and "no recording" in enough.reason and enough.passes == 1
         second.close()
+
+
+def test_the_receipt_counts_frames_that_came_after_the_last_word_of_an_engine(acquire: AcquireInThread) -> None:
+    engine = ScriptedEngine(acquire)
+    with Peer(acquire.address) as peer:
+        opened(peer, record=False)
+        send_parts(peer, 0, 1)
+        pixels = SHAPE[0] * SHAPE[1]
+        wait_for_work(engine, 1)
+        one_part = FIELD.dose_e_per_nm2(PART * PLAN.dwell_ns)
+        assert one_part is not None
+        engine.say(restored(engine, dose_e_per_nm2=one_part, dose_max_e_per_nm2=4 * one_part))
+        wait_for(lambda: acquire.status().sessions[0].account.restored_out == 1, 5, "the answer did not come")
+        end(acquire, engine)
+        send_parts(peer, 1, 4)
+        peer.say(encode(End(session_id=7, count=4)))
+        receipt: Receipt = peer.hear(Receipt, 20)  # they wait for another engine first
+        assert receipt.received == 4 and receipt.dose_e_per_nm2 == pytest.approx(4 * one_part)
+        assert receipt.dose_e_per_nm2 == pytest.approx(FIELD.dose_e_per_nm2(pixels * PLAN.dwell_ns))
+        assert receipt.dose_max_e_per_nm2 is None, "no engine has counted the pixel with the most"
 
 
 class _FullDisk:
