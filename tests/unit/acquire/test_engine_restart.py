@@ -45,7 +45,7 @@ def send_parts(peer: Peer, first: int, last: int) -> None:
 
 def wait_for_work(engine: ScriptedEngine, count: int) -> list[int]:
     """The numbers of the frames that an engine was given, once they are so many."""
-    wait_for(lambda: len(engine.heard(link.Work)) >= count, 5, "the engine did not get the frames")
+    wait_for(lambda: len(engine.heard(link.Work)) >= count, 20, "the engine did not get the frames")
     return [FrameHeader.unpack(work.header, max_payload_bytes=1 << 30).seq for work in engine.heard(link.Work)]
 
 
@@ -55,7 +55,7 @@ def supersede(engine: ScriptedEngine, acquire: AcquireInThread, count: int) -> N
     for work in engine.heard(link.Work)[:count]:
         engine.say(link.Done(ticket=work.ticket, session_id=7, seq=0, restored=False, superseded=True))
     dropped = {"superseded": before + count}
-    wait_for(lambda: acquire.status().sessions[0].account.dropped == dropped, 5, "the answers did not come")
+    wait_for(lambda: acquire.status().sessions[0].account.dropped == dropped, 20, "the answers did not come")
 
 
 def restored(engine: ScriptedEngine, **more: float) -> link.Done:
@@ -79,7 +79,7 @@ def restored(engine: ScriptedEngine, **more: float) -> link.Done:
 
 def end(acquire: AcquireInThread, engine: ScriptedEngine) -> None:
     engine.close()
-    wait_for(lambda: acquire.status().engine.state == "down", 5, "nobody noticed")
+    wait_for(lambda: acquire.status().engine.state == "down", 20, "nobody noticed")
 
 
 @pytest.mark.parametrize("answered", [0, 2, 3])
@@ -106,7 +106,7 @@ def test_what_passed_through_before_the_first_engine_came_is_told_as_lost(acquir
         opened(peer, record=False)
         send_parts(peer, 0, 2)
         passed = {"engine_down": 2}
-        wait_for(lambda: acquire.status().sessions[0].account.passed_through == passed, 5, "they did not pass")
+        wait_for(lambda: acquire.status().sessions[0].account.passed_through == passed, 20, "they did not pass")
         engine = ScriptedEngine(acquire)
         assert engine.wait_to_hear(link.OpenSession).lost_frames == 2
         engine.close()
@@ -163,7 +163,7 @@ def test_who_waits_for_a_plan_that_no_engine_can_make_any_more_is_told_so(acquir
         peer.say(*frame_parts(0, flags=FrameFlag.END_OF_PASS))
         wait_for_work(engine, 1)
         engine.say(restored(engine))
-        wait_for(lambda: acquire.status().sessions[0].account.restored_out == 1, 5, "the answer did not come")
+        wait_for(lambda: acquire.status().sessions[0].account.restored_out == 1, 20, "the answer did not come")
         end(acquire, engine)
         second = ScriptedEngine(acquire)
         told = second.wait_to_hear(link.OpenSession)
@@ -183,7 +183,7 @@ def test_the_receipt_counts_frames_that_came_after_the_last_word_of_an_engine(ac
         one_part = FIELD.dose_e_per_nm2(PART * PLAN.dwell_ns)
         assert one_part is not None
         engine.say(restored(engine, dose_e_per_nm2=one_part, dose_max_e_per_nm2=4 * one_part))
-        wait_for(lambda: acquire.status().sessions[0].account.restored_out == 1, 5, "the answer did not come")
+        wait_for(lambda: acquire.status().sessions[0].account.restored_out == 1, 20, "the answer did not come")
         end(acquire, engine)
         send_parts(peer, 1, 4)
         peer.say(encode(End(session_id=7, count=4)))
