@@ -82,7 +82,7 @@ def _finest(wanted: Dwells, limits: Limits, state: RescanState) -> Layout | None
     part = _part(wanted, state.capabilities)
     for make in _ladder(wanted[part], limits, state):
         found = _within_rate(make, part, state)
-        if found is None or found.size_bytes > MOST_BYTES:
+        if found is None or not _fits_message(found):
             continue
         if found.cost.travel_ns <= OVERHEAD * found.cost.duration_ns:
             return found
@@ -115,6 +115,11 @@ def _ladder(wanted: Dwells, limits: Limits, state: RescanState) -> Iterator[Make
         yield partial(best_rectangle, wanted, limits)
     if whole:
         yield partial(whole_field, limits, shape)
+
+
+def _fits_message(found: Layout) -> bool:
+    """Whether a message holds the plan; looked at more closely only where the field is large enough for a doubt."""
+    return found.dwell.size * (DWELL_BYTES + RUN_BYTES) <= MOST_BYTES or found.size_bytes <= MOST_BYTES
 
 
 def _most_points(state: RescanState, length: int = 1) -> int:

@@ -82,6 +82,14 @@ def end(acquire: AcquireInThread, engine: ScriptedEngine) -> None:
     wait_for(lambda: acquire.status().engine.state == "down", 20, "nobody noticed")
 
 
+def next_engine(acquire: AcquireInThread, engine: ScriptedEngine) -> tuple[ScriptedEngine, link.OpenSession]:
+    """Have an engine end and another one come; gives it, and what it is told of the session."""
+    end(acquire, engine)
+    second = ScriptedEngine(acquire)
+    told: link.OpenSession = second.wait_to_hear(link.OpenSession)
+    return second, told
+
+
 @pytest.mark.parametrize("answered", [0, 2, 3])
 def test_what_an_engine_had_taken_before_its_first_restoration_is_told_as_lost(
     acquire: AcquireInThread, answered: int
@@ -93,9 +101,7 @@ def test_what_an_engine_had_taken_before_its_first_restoration_is_told_as_lost(
         wait_for_work(engine, 3)
         if answered:
             supersede(engine, acquire, answered)
-        end(acquire, engine)
-        second = ScriptedEngine(acquire)
-        told = second.wait_to_hear(link.OpenSession)
+        second, told = next_engine(acquire, engine)
         assert (told.rebuild, told.journal, told.lost_frames) == (False, "", answered)
         assert wait_for_work(second, 3 - answered) == [0, 1, 2][answered:]
         second.close()
@@ -122,9 +128,7 @@ def test_a_recording_does_not_make_up_for_frames_that_went_with_a_service_before
         send_parts(peer, 4, 6)
         wait_for_work(engine, 2)
         supersede(engine, acquire, 2)
-        end(acquire, engine)
-        second = ScriptedEngine(acquire)
-        told = second.wait_to_hear(link.OpenSession)
+        second, told = next_engine(acquire, engine)
         assert (told.rebuild, told.lost_frames) == (False, 4)
         second.close()
 
@@ -137,9 +141,7 @@ def test_each_frame_is_in_the_rebuild_or_comes_as_work(acquire: AcquireInThread)
         send_parts(peer, 0, 4)
         wait_for_work(engine, 4)
         supersede(engine, acquire, 3)
-        end(acquire, engine)
-        second = ScriptedEngine(acquire)
-        told = second.wait_to_hear(link.OpenSession)
+        second, told = next_engine(acquire, engine)
         assert told.rebuild and told.lost_frames == 0
         send_parts(peer, 4, 7)
         while peer.hear(Ack).durable_upto < 7:
@@ -164,9 +166,7 @@ def test_who_waits_for_a_plan_that_no_engine_can_make_any_more_is_told_so(acquir
         wait_for_work(engine, 1)
         engine.say(restored(engine))
         wait_for(lambda: acquire.status().sessions[0].account.restored_out == 1, 20, "the answer did not come")
-        end(acquire, engine)
-        second = ScriptedEngine(acquire)
-        told = second.wait_to_hear(link.OpenSession)
+        second, told = next_engine(acquire, engine)
         assert (told.lost_frames, told.propose) == (1, False)
         enough = peer.hear(Enough)
         assert enough.code == EnoughCode.FAILED and "no recording" in enough.reason and enough.passes == 1
@@ -224,9 +224,7 @@ def test_a_session_whose_disk_is_full_ends_although_its_engine_died(
         assert peer.hear(Nack).code == NackCode.RECORDING_FAILED
         wait_for_work(engine, 2)
         supersede(engine, acquire, answered)
-        end(acquire, engine)
-        second = ScriptedEngine(acquire)
-        told = second.wait_to_hear(link.OpenSession)
+        second, told = next_engine(acquire, engine)
         if answered == 1:
             assert (told.rebuild, told.lost_frames, told.rebuild_skip.seqs) == (True, 0, [1])
             with JournalReader(Path(told.journal)) as reader:
